@@ -1,0 +1,6 @@
+//! lookalike: a vector-search database for images and text with the CLIP model inside.
+//!
+//! The modules stand in levels; a module uses only modules of lower levels (`tests/tidy.rs`).
+
+pub mod error;
+pub mod types;
