@@ -2,5 +2,6 @@
 //!
 //! The modules stand in levels; a module uses only modules of lower levels (`tests/tidy.rs`).
 
+pub mod distance;
 pub mod error;
 pub mod types;
