@@ -4,4 +4,5 @@
 
 pub mod distance;
 pub mod error;
+pub mod preprocess;
 pub mod types;

@@ -1,0 +1,166 @@
+//! Picture formats by their first bytes, and the check that a file is whole before it is decoded:
+//! decoders fill the missing part of a truncated JPEG with grey and call it a success.
+
+use crate::error::{Error, Result};
+
+/// What the server accepts, for error texts.
+pub(super) const ALLOWED: &str = "allowed formats: JPEG, PNG, WebP, GIF (first frame)";
+
+/// A picture format, told by the first bytes of the file; names and media types are not trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// JPEG, baseline or progressive: grey, RGB, YCbCr, CMYK, YCCK.
+    Jpeg,
+    /// PNG, 1 to 16 bits a channel.
+    Png,
+    /// WebP, lossy or lossless; of an animation the first frame.
+    WebP,
+    /// GIF; of an animation the first frame.
+    Gif,
+}
+
+impl std::fmt::Display for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Format::Jpeg => "JPEG",
+            Format::Png => "PNG",
+            Format::WebP => "WebP",
+            Format::Gif => "GIF",
+        })
+    }
+}
+
+impl Format {
+    /// The format of `bytes`.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the bytes are empty or of a format that is not accepted.
+    pub fn sniff(bytes: &[u8]) -> Result<Format> {
+        let what = match bytes {
+            [0xFF, 0xD8, 0xFF, ..] => return Ok(Format::Jpeg),
+            [0x89, b'P', b'N', b'G', 0x0D, 0x0A, 0x1A, 0x0A, ..] => return Ok(Format::Png),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => return Ok(Format::WebP),
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => return Ok(Format::Gif),
+            [] => "the picture is empty (0 bytes)",
+            [b'B', b'M', ..] => "BMP pictures are not supported",
+            [b'I', b'I', 0x2A, 0, ..] | [b'M', b'M', 0, 0x2A, ..] => "TIFF pictures are not supported",
+            [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', ..] => "AVIF pictures are not supported",
+            [_, _, _, _, b'f', b't', b'y', b'p', b'h' | b'm', ..] => "HEIC pictures are not supported",
+            [b'%', b'P', b'D', b'F', ..] => "this is a PDF, not a picture",
+            [b'<', ..] => "this is SVG, HTML or XML text, not a picture",
+            _ => "not a picture of a known format",
+        };
+        Err(Error::InvalidInput(format!("{what}; {ALLOWED}")))
+    }
+}
+
+/// Refuse a file whose container ends early. Returns without a look at the pixels.
+pub(super) fn check_whole(format: Format, bytes: &[u8]) -> Result<()> {
+    match format {
+        Format::Jpeg => check_jpeg(bytes),
+        Format::Png => check_png(bytes),
+        Format::WebP => check_webp(bytes),
+        Format::Gif => Ok(()), // its decoder reports an early end itself
+    }
+}
+
+fn truncated(format: Format, missing: &str) -> Error {
+    Error::InvalidInput(format!("the {format} picture is cut short: {missing}; send the whole file again"))
+}
+
+/// Walks the segments up to the end-of-image marker. Inside compressed data 0xFF is followed by 0
+/// or a restart marker, so that the walk needs no decoding. Source: ITU-T T.81, annex B.
+fn check_jpeg(bytes: &[u8]) -> Result<()> {
+    let end = || truncated(Format::Jpeg, "it has no end-of-image marker");
+    let mut at = 2;
+    let (mut components, mut adobe, mut scans) = (0, false, 0);
+    loop {
+        at += bytes.get(at..).and_then(|rest| rest.iter().position(|&b| b == 0xFF)).ok_or_else(end)?;
+        let marker = *bytes.get(at + 1).ok_or_else(end)?;
+        match marker {
+            0xFF => at += 1,                      // fill byte
+            0x00 | 0x01 | 0xD0..=0xD8 => at += 2, // compressed data or a marker without a body
+            0xD9 if scans > 0 => break,           // end of image
+            0xD9 => return Err(truncated(Format::Jpeg, "it has no image data")),
+            _ => {
+                let body = at + 2;
+                let Some(&[high, low]) = bytes.get(body..body + 2) else { return Err(end()) };
+                let length = usize::from(u16::from_be_bytes([high, low])).max(2);
+                let segment = bytes.get(body + 2..body + length).ok_or_else(end)?;
+                match marker {
+                    0xC0..=0xCF if !matches!(marker, 0xC4 | 0xC8 | 0xCC) => {
+                        components = segment.get(5).copied().unwrap_or(0);
+                    }
+                    0xEE => adobe |= segment.starts_with(b"Adobe"),
+                    0xDA => scans += 1,
+                    _ => {}
+                }
+                at = body + length;
+            }
+        }
+    }
+    // The decoder takes every CMYK as Adobe's inverted one; without the marker it would be a negative.
+    if components == 4 && !adobe {
+        return Err(Error::InvalidInput(
+            "a CMYK JPEG without Adobe's colour marker is not supported; save it as RGB".into(),
+        ));
+    }
+    Ok(())
+}
+
+fn check_png(bytes: &[u8]) -> Result<()> {
+    let mut at = 8;
+    loop {
+        let Some(&[a, b, c, d, k0, k1, k2, k3]) = bytes.get(at..at + 8) else {
+            return Err(truncated(Format::Png, "it has no IEND chunk"));
+        };
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        at = at.saturating_add(12).saturating_add(length); // length, kind, body, checksum
+        if at > bytes.len() {
+            return Err(truncated(Format::Png, "a chunk is longer than the file"));
+        }
+        if &[k0, k1, k2, k3] == b"IEND" {
+            return Ok(());
+        }
+    }
+}
+
+fn check_webp(bytes: &[u8]) -> Result<()> {
+    let Some(&[a, b, c, d]) = bytes.get(4..8) else {
+        return Err(truncated(Format::WebP, "it has no header"));
+    };
+    let announced = u64::from(u32::from_le_bytes([a, b, c, d])) + 8;
+    if (bytes.len() as u64) < announced {
+        return Err(truncated(Format::WebP, &format!("{} of {announced} bytes are here", bytes.len())));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_told_by_their_bytes_and_others_are_refused_with_the_allowed_list() {
+        assert_eq!(Format::sniff(b"GIF89a....").unwrap(), Format::Gif);
+        for (bytes, word) in [
+            (&b""[..], "empty"),
+            (b"BM123", "BMP"),
+            (b"<svg xmlns", "SVG"),
+            (b"\0\0\0\x18ftypheic", "HEIC"),
+            (b"hello", "not a picture"),
+        ] {
+            let error = Format::sniff(bytes).unwrap_err().to_string();
+            assert!(error.contains(word) && error.contains("JPEG, PNG, WebP, GIF"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_cmyk_jpeg_without_adobe_marker_is_refused() {
+        let mut bytes = vec![0xFF, 0xD8];
+        bytes.extend([0xFF, 0xC0, 0, 8, 8, 0, 1, 0, 1, 4]); // 1 x 1, 4 components
+        bytes.extend([0xFF, 0xDA, 0, 2, 1, 2, 3, 0xFF, 0xD9]);
+        let error = check_jpeg(&bytes).unwrap_err().to_string();
+        assert!(error.contains("CMYK"), "{error}");
+    }
+}

@@ -1,0 +1,15 @@
+//! Picture bytes to the input of an image tower: sniff and check the container, decode, turn
+//! upright, composite over white, resize as Pillow does, crop, normalise.
+//!
+//! Invariant: a picture that comes out is whole. What is damaged, cut short, too large or of
+//! another format is an error that says so; nothing is guessed. The module knows pixels only:
+//! no models, no files, no threads.
+
+mod container;
+mod decode;
+mod resample;
+mod transform;
+
+pub use container::Format;
+pub use decode::{Limits, RgbImage, decode};
+pub use transform::{Crop, Transform};
