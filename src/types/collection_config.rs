@@ -119,6 +119,9 @@ pub struct CollectionConfig {
     /// The client's own notes on the collection, as sent.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub metadata: serde_json::Map<String, serde_json::Value>,
+    /// Tuning fields of other servers that have no meaning here, kept to be echoed.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub tuning: serde_json::Map<String, serde_json::Value>,
 }
 
 impl CollectionConfig {
@@ -129,6 +132,7 @@ impl CollectionConfig {
             hnsw: HnswParams::default(),
             payload_indexes: BTreeMap::new(),
             metadata: serde_json::Map::new(),
+            tuning: serde_json::Map::new(),
         }
     }
 
