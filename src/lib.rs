@@ -4,5 +4,6 @@
 
 pub mod distance;
 pub mod error;
+pub mod index;
 pub mod preprocess;
 pub mod types;

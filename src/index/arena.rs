@@ -1,0 +1,199 @@
+//! Where the vectors are: append-only chunks of rows. A row is a number that says in which chunk
+//! and where in it; a slot is the caller's number for a vector, and slots increase with rows.
+//!
+//! Full chunks are sealed behind an `Arc` and never change but for their deleted marks, so a
+//! search holds a [`Rows`] (one `Arc`) and needs no lock. Growth moves no vector. A chunk that
+//! compaction made may hold fewer rows than its share of the numbers; those rows do not exist.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of vectors in a chunk, roughly: the open chunk is scanned under a lock.
+const CHUNK_BYTES: usize = 256 * 1024;
+const MIN_SHIFT: u32 = 4; // 16 rows, however long a vector is
+const MAX_SHIFT: u32 = 12; // 4,096 rows, however short
+
+/// Some rows: their vectors one after the other, their slots, and marks on the deleted ones.
+#[derive(Debug, Default)]
+pub(super) struct Chunk {
+    vectors: Vec<f32>,
+    slots: Vec<u32>,
+    deleted: Vec<AtomicU64>,
+}
+
+impl Chunk {
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    pub(super) fn slots(&self) -> &[u32] {
+        &self.slots
+    }
+
+    pub(super) fn vector(&self, i: usize, size: usize) -> &[f32] {
+        &self.vectors[i * size..(i + 1) * size]
+    }
+
+    pub(super) fn push(&mut self, slot: u32, vector: &[f32]) {
+        if self.slots.len().is_multiple_of(64) {
+            self.deleted.push(AtomicU64::new(0));
+        }
+        self.vectors.extend_from_slice(vector);
+        self.slots.push(slot);
+    }
+
+    // Relaxed: a search that runs while a delete does may see either; the collection looks
+    // again before it answers.
+    pub(super) fn is_deleted(&self, i: usize) -> bool {
+        self.deleted[i / 64].load(Ordering::Relaxed) >> (i % 64) & 1 == 1
+    }
+
+    /// True where the row was not deleted before.
+    pub(super) fn delete(&self, i: usize) -> bool {
+        let bit = 1u64 << (i % 64);
+        self.deleted[i / 64].fetch_or(bit, Ordering::Relaxed) & bit == 0
+    }
+
+    /// Rows that are not deleted.
+    pub(super) fn live(&self) -> usize {
+        let marks = |word: &AtomicU64| word.load(Ordering::Relaxed).count_ones() as usize;
+        self.len() - self.deleted.iter().map(marks).sum::<usize>()
+    }
+
+    /// Where `slot` is, deleted or not.
+    pub(super) fn find(&self, slot: u32) -> Option<usize> {
+        let (first, last) = (*self.slots.first()?, *self.slots.last()?);
+        if !(first..=last).contains(&slot) {
+            return None;
+        }
+        if (last - first) as usize + 1 == self.slots.len() {
+            return Some((slot - first) as usize); // no gaps: slots are strictly increasing
+        }
+        self.slots.binary_search(&slot).ok()
+    }
+}
+
+/// The sealed chunks at one moment; cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Rows {
+    size: usize,
+    shift: u32,
+    chunks: Arc<Vec<Arc<Chunk>>>,
+}
+
+impl Rows {
+    /// No rows of vectors with `size` components.
+    pub(super) fn new(size: usize) -> Self {
+        let fitting = (CHUNK_BYTES / (4 * size.max(1))).max(1).ilog2();
+        Self { size, shift: fitting.clamp(MIN_SHIFT, MAX_SHIFT), chunks: Arc::default() }
+    }
+
+    /// Rows of a full chunk.
+    pub(super) fn chunk_rows(&self) -> usize {
+        1 << self.shift
+    }
+
+    /// One past the largest row number.
+    pub(super) fn end(&self) -> usize {
+        self.chunks.len() << self.shift
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    pub(super) fn chunks(&self) -> &[Arc<Chunk>] {
+        &self.chunks
+    }
+
+    /// The chunk of a row and the place in it; the row may be one that does not exist.
+    pub(super) fn locate(&self, row: u32) -> (&Arc<Chunk>, usize) {
+        let row = row as usize;
+        (&self.chunks[row >> self.shift], row & (self.chunk_rows() - 1))
+    }
+
+    pub(super) fn vector(&self, row: u32) -> &[f32] {
+        let (chunk, i) = self.locate(row);
+        chunk.vector(i, self.size)
+    }
+
+    /// The chunk that would hold `slot`.
+    pub(super) fn chunk_of(&self, slot: u32) -> Option<&Arc<Chunk>> {
+        let after = self.chunks.partition_point(|chunk| chunk.slots[0] <= slot);
+        self.chunks.get(after.checked_sub(1)?)
+    }
+
+    /// The chunks that hold the rows from `covered` on, which is a multiple of a chunk's rows.
+    pub(super) fn behind(&self, covered: usize) -> &[Arc<Chunk>] {
+        debug_assert!(covered.is_multiple_of(self.chunk_rows()));
+        &self.chunks[covered >> self.shift..]
+    }
+
+    /// The chunks that hold the rows before `covered`.
+    pub(super) fn before(&self, covered: usize) -> &[Arc<Chunk>] {
+        &self.chunks[..covered >> self.shift]
+    }
+
+    /// Appends a chunk; it may be short, never empty.
+    pub(super) fn seal(&mut self, chunk: Chunk) {
+        debug_assert!(!chunk.is_empty() && chunk.len() <= self.chunk_rows());
+        Arc::make_mut(&mut self.chunks).push(Arc::new(chunk));
+    }
+
+    /// The rows that are alive, copied into full chunks; only the last may be short.
+    pub(super) fn compacted(&self) -> Rows {
+        let mut rows = Rows::new(self.size);
+        let mut open = Chunk::default();
+        for chunk in self.chunks() {
+            for i in (0..chunk.len()).filter(|&i| !chunk.is_deleted(i)) {
+                open.push(chunk.slots[i], chunk.vector(i, self.size));
+                if open.len() == rows.chunk_rows() {
+                    rows.seal(std::mem::take(&mut open));
+                }
+            }
+        }
+        if !open.is_empty() {
+            rows.seal(open);
+        }
+        rows
+    }
+
+    /// This with `later`'s chunks from number `from` on behind it.
+    pub(super) fn followed_by(&self, later: &Rows, from: usize) -> Rows {
+        let chunks = self.chunks.iter().chain(&later.chunks[from..]).cloned().collect();
+        Rows { chunks: Arc::new(chunks), ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compaction_keeps_live_slots_and_drops_deleted_ones() {
+        let mut rows = Rows::new(100_000 / 4);
+        for base in 0..3 {
+            let mut chunk = Chunk::default();
+            for i in 0..16 {
+                chunk.push(base * 32 + 2 * i, &vec![i as f32; 25_000]);
+            }
+            rows.seal(chunk);
+        }
+        for slot in [0, 2, 34, 94] {
+            let chunk = rows.chunk_of(slot).unwrap();
+            assert!(chunk.delete(chunk.find(slot).unwrap()));
+        }
+        let less = rows.compacted();
+        let slots: Vec<u32> = less.chunks().iter().flat_map(|chunk| chunk.slots().to_vec()).collect();
+        let expected: Vec<u32> = (0..48).map(|i| 2 * i).filter(|s| ![0, 2, 34, 94].contains(s)).collect();
+        assert_eq!(slots, expected);
+        let chunk = less.chunk_of(36).unwrap();
+        assert_eq!(chunk.vector(chunk.find(36).unwrap(), 25_000)[0], 2.0);
+        assert!(less.chunk_of(94).unwrap().find(94).is_none());
+        assert!(less.chunk_of(0).is_none());
+    }
+}

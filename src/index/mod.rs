@@ -1,0 +1,291 @@
+//! The vectors of one name in one collection, and the search for the nearest. A vector is known
+//! by its slot, a number that the collection gives out in increasing order.
+//!
+//! Vectors lie in an append-only arena; a graph built in the background covers a prefix of it,
+//! the rest is searched exactly; deleted rows are marked, skipped, and left behind when they
+//! become many. Invariants: an inserted vector is found by the next search, a removed one never
+//! again; a search takes no lock for longer than one chunk's scan and never waits for a build.
+
+mod arena;
+mod build;
+mod graph;
+mod hnsw;
+mod nearest;
+mod plan;
+mod scan;
+mod state;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::RwLock;
+use roaring::RoaringBitmap;
+
+use crate::distance::{self, Kernel};
+use crate::error::{Error, Result};
+use crate::types::{Distance, HnswParams, VectorParams, check_vector};
+use arena::Rows;
+use graph::Graph;
+use nearest::{Near, Nearest};
+use plan::{Plan, Stats, plan};
+use scan::{Probe, scan_chunk, scan_chunks};
+use state::{BuilderIs, State, Work};
+
+/// Most hits of one search (a page of 10,000 behind an offset of as many, and some to leave
+/// out): what is kept while searching is held in memory.
+pub const MAX_LIMIT: usize = 32_768;
+/// Most candidates that a walk may be asked to look at.
+pub const MAX_EF: usize = 10_000;
+
+/// Whether a search may use the graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// The planner decides.
+    #[default]
+    Auto,
+    /// Every row is compared.
+    Exact,
+}
+
+/// What is searched for besides the vector.
+#[derive(Debug, Clone, Copy)]
+pub struct Search<'a> {
+    /// Hits, at most [`MAX_LIMIT`].
+    pub limit: usize,
+    /// Candidates of the walk, at most [`MAX_EF`]; more are nearer to exact and slower.
+    pub ef: Option<usize>,
+    /// Whether the graph may be used.
+    pub mode: Mode,
+    /// Only these slots are answered.
+    pub allow: Option<&'a RoaringBitmap>,
+}
+
+impl Search<'_> {
+    /// The best `limit` of all.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, ef: None, mode: Mode::Auto, allow: None }
+    }
+}
+
+/// A vector that was found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hit {
+    /// Its slot.
+    pub slot: u32,
+    /// Similarity or distance, as the collection's `Distance` says.
+    pub score: f32,
+}
+
+/// How an index stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexState {
+    /// Vectors that can be found.
+    pub vectors: usize,
+    /// Of these, vectors in the graph; the others are searched exactly.
+    pub indexed_vectors: usize,
+    /// A graph is being built or waits for its turn.
+    pub building: bool,
+}
+
+/// The vectors of one name in one collection. Shared between threads.
+#[derive(Debug)]
+pub struct Index {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    size: usize,
+    distance: Distance,
+    kernel: Kernel,
+    hnsw: HnswParams,
+    state: RwLock<State>,
+    /// Set when the index is dropped: the background thread ends at its next batch.
+    stopped: AtomicBool,
+}
+
+impl Index {
+    /// An empty index. `hnsw` applies where `params` has none of its own.
+    pub fn new(params: &VectorParams, hnsw: HnswParams) -> Self {
+        let shared = Shared {
+            size: params.size,
+            distance: params.distance,
+            kernel: distance::kernel(params.distance),
+            hnsw: params.hnsw.unwrap_or(hnsw),
+            state: RwLock::new(State::new(params.size)),
+            stopped: AtomicBool::new(false),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Adds a vector (normalised here under cosine). Slots are strictly increasing.
+    ///
+    /// # Errors
+    /// `InvalidInput` where the vector cannot be compared; `Internal` where the slot is not
+    /// larger than all before it.
+    pub fn insert(&self, slot: u32, vector: &[f32]) -> Result<()> {
+        let vector = self.shared.prepared(vector)?;
+        let start = {
+            let mut state = self.shared.state.write();
+            if state.last_slot.is_some_and(|last| last >= slot) {
+                return Err(Error::Internal(format!("slot {slot} was inserted out of order")));
+            }
+            state.open.push(slot, &vector);
+            state.last_slot = Some(slot);
+            state.live += 1;
+            if state.open.len() < state.sealed.chunk_rows() {
+                return Ok(());
+            }
+            let full = std::mem::take(&mut state.open);
+            state.sealed.seal(full);
+            self.claim_build(&mut state)
+        };
+        if start {
+            build::start(&self.shared);
+        }
+        Ok(())
+    }
+
+    /// Removes a vector. Returns whether it was there.
+    pub fn remove(&self, slot: u32) -> bool {
+        let start = {
+            let mut state = self.shared.state.write();
+            let removed =
+                state.chunk_of(slot).is_some_and(|chunk| chunk.find(slot).is_some_and(|i| chunk.delete(i)));
+            if !removed {
+                return false;
+            }
+            state.live -= 1;
+            state.dead += 1;
+            self.claim_build(&mut state)
+        };
+        if start {
+            build::start(&self.shared);
+        }
+        true
+    }
+
+    /// True where a background thread is to be started, which is then marked as started.
+    fn claim_build(&self, state: &mut State) -> bool {
+        let wanted = !state.building
+            && state.work(self.shared.hnsw.full_scan_threshold, BuilderIs::Gone) != Work::Nothing;
+        state.building |= wanted;
+        wanted
+    }
+
+    /// The nearest vectors, best first, ties by slot.
+    ///
+    /// # Errors
+    /// `InvalidInput` where the query cannot be compared or a bound is passed; names it.
+    pub fn search(&self, query: &[f32], search: &Search<'_>) -> Result<Vec<Hit>> {
+        let bound = |what: &str, value: usize, most: usize| {
+            if value <= most {
+                return Ok(());
+            }
+            Err(Error::InvalidInput(format!("{what} is {value}, at most {most} is allowed")))
+        };
+        bound("limit (with offset and excluded points)", search.limit, MAX_LIMIT)?;
+        bound("hnsw_ef", search.ef.unwrap_or(0), MAX_EF)?;
+        let query = self.shared.prepared(query)?;
+        if search.limit == 0 {
+            return Ok(Vec::new());
+        }
+        let probe = Probe { vector: &query, kernel: self.shared.kernel, distance: self.shared.distance };
+        let allowed = search.allow.map(|allow| allow.len() as usize);
+
+        // One moment's view: the open chunk is scanned under the lock (at most 256 kB of
+        // vectors), the sealed chunks and the graph are shared.
+        let mut nearest = Nearest::new(search.limit);
+        let (rows, graph, stats) = {
+            let state = self.shared.state.read();
+            scan_chunk(probe, &state.open, search.allow, &mut nearest);
+            let stats = Stats {
+                live: state.live,
+                in_graph: state.graph.as_ref().map_or(0, |graph| graph.nodes()),
+                allowed,
+                full_scan_threshold: self.shared.hnsw.full_scan_threshold,
+            };
+            (state.sealed.clone(), state.graph.clone(), stats)
+        };
+        let expected = allowed.unwrap_or(stats.live).min(stats.live);
+        let scan_all = |nearest: Nearest| {
+            nearest.merge(scan_chunks(probe, rows.chunks(), search.allow, search.limit, expected))
+        };
+        let nearest = match (plan(search, &stats), graph) {
+            (Plan::Walk { ef }, Some(graph)) => {
+                let found = walk(probe, &rows, &graph, search, ef);
+                // A walk that comes back short may have missed some: then nothing is left out.
+                if found.len() < search.limit.min(expected) {
+                    scan_all(nearest)
+                } else {
+                    found.into_iter().for_each(|near| nearest.offer(near));
+                    nearest
+                }
+            }
+            _ => scan_all(nearest),
+        };
+        let hit = |near: Near| Hit { slot: near.number, score: probe.score(near.rank) };
+        Ok(nearest.into_sorted().into_iter().map(hit).collect())
+    }
+
+    /// The vector as it is compared (normalised under cosine).
+    pub fn vector(&self, slot: u32) -> Option<Vec<f32>> {
+        let state = self.shared.state.read();
+        let chunk = state.chunk_of(slot)?;
+        let i = chunk.find(slot)?;
+        (!chunk.is_deleted(i)).then(|| chunk.vector(i, self.shared.size).to_vec())
+    }
+
+    /// How it stands.
+    pub fn state(&self) -> IndexState {
+        let state = self.shared.state.read();
+        let covered = state.graph.as_ref().map_or(0, |graph| graph.covered());
+        IndexState {
+            vectors: state.live,
+            indexed_vectors: state.sealed.before(covered).iter().map(|chunk| chunk.live()).sum(),
+            building: state.building,
+        }
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    /// A checked copy, normalised under cosine.
+    fn prepared(&self, vector: &[f32]) -> Result<Vec<f32>> {
+        check_vector(vector, self.size, self.distance)?;
+        let mut vector = vector.to_vec();
+        if self.distance == Distance::Cosine {
+            distance::normalise(&mut vector);
+        }
+        Ok(vector)
+    }
+}
+
+/// The nearest of the sealed rows by slot: those in the graph by a walk, the others by a scan.
+fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, ef: usize) -> Vec<Near> {
+    let rank = |row: u32| probe.rank(rows.vector(row));
+    let slot_if_kept = |row: u32| {
+        let (chunk, i) = rows.locate(row);
+        let slot = chunk.slots()[i];
+        (!chunk.is_deleted(i) && search.allow.is_none_or(|allow| allow.contains(slot))).then_some(slot)
+    };
+    let walked = graph.walk(ef, rank, |row| slot_if_kept(row).is_some()).into_sorted();
+    let loose = graph.loose().iter().map(|&row| Near { rank: rank(row), number: row });
+    let mut nearest = Nearest::new(search.limit);
+    for near in walked.into_iter().chain(loose) {
+        if let Some(slot) = slot_if_kept(near.number) {
+            nearest.offer(Near { number: slot, ..near });
+        }
+    }
+    let tail = rows.behind(graph.covered());
+    let expected = tail.len() * rows.chunk_rows();
+    nearest.merge(scan_chunks(probe, tail, search.allow, search.limit, expected)).into_sorted()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! Exact search: every live row, or every row whose slot is allowed, is compared. Long scans
+//! run on all cores.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use roaring::RoaringBitmap;
+
+use super::arena::Chunk;
+use super::nearest::{Near, Nearest};
+use crate::distance::Kernel;
+use crate::types::Distance;
+
+/// From so many floats on (about a millisecond) a scan is worth several threads.
+const PARALLEL_FLOATS: usize = 4_000_000;
+
+/// A query that is ready to be compared: checked, and normalised under cosine.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Probe<'a> {
+    pub(super) vector: &'a [f32],
+    pub(super) kernel: Kernel,
+    pub(super) distance: Distance,
+}
+
+impl Probe<'_> {
+    /// Smaller is better. Adding 0 makes -0 and 0 the same, so that ties are ties.
+    pub(super) fn rank(&self, vector: &[f32]) -> f32 {
+        self.distance.rank((self.kernel)(self.vector, vector)) + 0.0
+    }
+
+    /// The rank turned back into the score.
+    pub(super) fn score(&self, rank: f32) -> f32 {
+        self.distance.rank(rank) + 0.0
+    }
+}
+
+/// Offers the live rows of one chunk by slot.
+pub(super) fn scan_chunk(
+    probe: Probe<'_>,
+    chunk: &Chunk,
+    allow: Option<&RoaringBitmap>,
+    nearest: &mut Nearest,
+) {
+    let size = probe.vector.len();
+    let mut offer = |i: usize, slot: u32| {
+        if !chunk.is_deleted(i) {
+            let rank = probe.rank(chunk.vector(i, size));
+            if nearest.admits(rank) {
+                nearest.offer(Near { rank, number: slot });
+            }
+        }
+    };
+    match allow {
+        None => (0..).zip(chunk.slots()).for_each(|(i, &slot)| offer(i, slot)),
+        Some(allow) => {
+            let (Some(&first), Some(&last)) = (chunk.slots().first(), chunk.slots().last()) else { return };
+            for slot in allow.range(first..=last) {
+                if let Some(i) = chunk.find(slot) {
+                    offer(i, slot);
+                }
+            }
+        }
+    }
+}
+
+/// The best `limit` of the chunks by slot; `expected` rows will be compared.
+pub(super) fn scan_chunks(
+    probe: Probe<'_>,
+    chunks: &[Arc<Chunk>],
+    allow: Option<&RoaringBitmap>,
+    limit: usize,
+    expected: usize,
+) -> Nearest {
+    let fold = |mut nearest: Nearest, chunk: &Arc<Chunk>| {
+        scan_chunk(probe, chunk, allow, &mut nearest);
+        nearest
+    };
+    if expected.saturating_mul(probe.vector.len()) < PARALLEL_FLOATS {
+        return chunks.iter().fold(Nearest::new(limit), fold);
+    }
+    chunks.par_iter().fold(|| Nearest::new(limit), fold).reduce(|| Nearest::new(limit), Nearest::merge)
+}

@@ -1,0 +1,90 @@
+//! What an index holds at one moment, and what its background work should do next. Everything
+//! here is behind one lock that is held for microseconds; a search takes a copy of the `Arc`s.
+
+use std::sync::Arc;
+
+use super::arena::{Chunk, Rows};
+use super::graph::Graph;
+
+#[derive(Debug)]
+pub(super) struct State {
+    /// Full chunks.
+    pub(super) sealed: Rows,
+    /// The chunk that grows.
+    pub(super) open: Chunk,
+    /// Covers a prefix of the sealed rows.
+    pub(super) graph: Option<Arc<Graph>>,
+    /// Rows that are alive.
+    pub(super) live: usize,
+    /// Rows that are deleted and still take space.
+    pub(super) dead: usize,
+    /// The largest slot so far.
+    pub(super) last_slot: Option<u32>,
+    /// A background thread is at work or waits for its turn.
+    pub(super) building: bool,
+    /// A build failed when there were so many rows; it is tried again at twice as many.
+    pub(super) failed_at: Option<usize>,
+}
+
+/// What the background thread should do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    Nothing,
+    /// Leave the deleted rows behind; build the graph anew if there was one.
+    Compact,
+    /// Bring the graph up to the sealed rows.
+    Extend,
+}
+
+/// Whether a builder with all its points is at hand, which makes extending cheap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BuilderIs {
+    AtHand,
+    Gone,
+}
+
+impl State {
+    pub(super) fn new(size: usize) -> Self {
+        Self {
+            sealed: Rows::new(size),
+            open: Chunk::default(),
+            graph: None,
+            live: 0,
+            dead: 0,
+            last_slot: None,
+            building: false,
+            failed_at: None,
+        }
+    }
+
+    /// The chunk that would hold `slot`.
+    pub(super) fn chunk_of(&self, slot: u32) -> Option<&Chunk> {
+        if self.open.slots().first().is_some_and(|&first| first <= slot) {
+            return Some(&self.open);
+        }
+        self.sealed.chunk_of(slot).map(|chunk| &**chunk)
+    }
+
+    /// What to do next. Deleted rows may be 30 %; the rows outside the graph may be as many as
+    /// are scanned anyway or 20 %, but while a builder is at hand only 5 %.
+    pub(super) fn work(&self, threshold: usize, builder: BuilderIs) -> Work {
+        let rows = self.live + self.dead;
+        if self.failed_at.is_some_and(|failed_at| rows < failed_at.saturating_mul(2)) {
+            return Work::Nothing;
+        }
+        if self.dead >= self.sealed.chunk_rows() && self.dead * 10 > rows * 3 && self.sealed.end() > 0 {
+            return Work::Compact;
+        }
+        if self.live <= threshold {
+            return Work::Nothing;
+        }
+        let covered = self.graph.as_ref().map_or(0, |graph| graph.covered());
+        let tail = self.sealed.end().saturating_sub(covered);
+        let allowed = match builder {
+            _ if covered == 0 => 0,
+            BuilderIs::AtHand => self.sealed.end() / 20,
+            BuilderIs::Gone => (self.sealed.end() / 5).max(threshold),
+        };
+        if tail > allowed { Work::Extend } else { Work::Nothing }
+    }
+}
