@@ -6,4 +6,8 @@ pub mod distance;
 pub mod error;
 pub mod index;
 pub mod preprocess;
+pub mod storage;
 pub mod types;
+
+#[path = "../migrations/mod.rs"]
+pub mod migrations;

@@ -1,0 +1,192 @@
+//! Compaction: the live points go into a new generation of the log, and the old one goes.
+//!
+//! Order of writes: base segments, synced -> their names, synced -> MANIFEST replaced (from here
+//! on the new generation is the truth) -> the view's positions -> the old segments removed. A
+//! crash before the manifest leaves segments of a generation that it does not name, a crash
+//! behind it leaves segments below its first; opening deletes both. No change is written
+//! meanwhile: compaction runs on the writer's thread.
+
+use super::codec::{self, Entry};
+use super::frame;
+use super::log::Log;
+use super::manifest::Manifest;
+use super::segment::{self, Header, Segment};
+use super::view::Batch;
+use super::writer::Writer;
+use super::{durable, keys, record};
+use crate::error::{Error, Result};
+use crate::types::PointId;
+
+/// Bytes of a base frame; a single point may be larger.
+const BASE_FRAME: usize = 1024 * 1024;
+/// Points that go into the view at once.
+const VIEW_BATCH: usize = 2048;
+
+/// What a new generation is made of, so far.
+struct Base {
+    log: Log,
+    sealed_bytes: u64,
+    frames: u64,
+    body: Vec<u8>,
+    /// The points of the frame that is being filled: where their records lie in its ops.
+    filling: Vec<(PointId, Entry, [std::ops::Range<usize>; 2])>,
+    /// The points that are written, with their new positions.
+    written: Vec<(PointId, Entry)>,
+}
+
+impl Writer {
+    /// Writes a new generation of the log and drops the old one.
+    pub(super) fn compact(&mut self) -> Result<()> {
+        self.shared.check_writable()?;
+        self.shared.check_disk(self.totals.live_bytes + self.log.length())?;
+        let before = self.sealed_bytes + self.log.length();
+        let old = self.log.header();
+        let header = Header { generation: old.generation + 1, number: old.number + 1, ..old };
+        let base = self.write_base(header).inspect_err(|error| {
+            // The old log is untouched. What is left of the new one is deleted now or at open.
+            self.remove_new(header.number);
+            match error {
+                Error::Corrupted(_) | Error::Io(_) | Error::Internal(_) => {
+                    self.shared.fail(&format!("compaction failed: {error}"));
+                }
+                _ => {}
+            }
+        })?;
+        self.switch(base, header).inspect_err(|error| {
+            self.shared.fail(&format!("compaction could not be finished: {error}"));
+        })?;
+        self.publish();
+        let (name, after) = (&self.shared.name, self.sealed_bytes + self.log.length());
+        tracing::info!("collection `{name}` compacted from {before} to {after} bytes");
+        Ok(())
+    }
+
+    fn remove_new(&self, first: u32) {
+        let log_dir = self.shared.dir.join("log");
+        let numbers = segment::numbers(&log_dir).unwrap_or_default();
+        let new: Vec<u32> = numbers.into_iter().filter(|number| *number >= first).collect();
+        if let Err(error) = segment::remove(&log_dir, &new) {
+            tracing::warn!("an abandoned compaction is left behind: {error}");
+        }
+    }
+
+    fn write_base(&self, header: Header) -> Result<Base> {
+        let shared = &self.shared;
+        let log_dir = shared.dir.join("log");
+        let config = shared.config.read().clone();
+        let head = (&shared.name, &config, self.seq);
+        let mut base = Base {
+            log: Log::begin(log_dir.clone(), header, shared.options.segment_bytes, head)?,
+            sealed_bytes: 0,
+            frames: 0,
+            body: frame::begin_base(),
+            filling: Vec::new(),
+            written: Vec::new(),
+        };
+        for item in shared.view.range(shared.number, keys::first_point(shared.number)) {
+            let (key, value) = item?;
+            let damaged = || Error::Corrupted(format!("the point under key {key:?} fails its checksum"));
+            let id = keys::point_id(&key).ok_or_else(damaged)?;
+            let (entry, json) = codec::decode_entry(&key, &value).ok_or_else(damaged)?;
+            let payload = match json {
+                Some(json) => {
+                    let mut record = Vec::with_capacity(json.len() + 22);
+                    record::write_payload_json(&mut record, id, json);
+                    record
+                }
+                None => shared.segments.with(&entry.payload, <[u8]>::to_vec)?,
+            };
+            if base.body.len() + payload.len() + entry.vectors.length as usize > BASE_FRAME {
+                base.write_frame(head)?;
+            }
+            let push = |vectors: &[u8]| base.push(id, entry, &payload, vectors);
+            shared.segments.with(&entry.vectors, push)??;
+        }
+        base.write_frame(head)?;
+        let mut end = Vec::new();
+        base.log.mark().write(&mut end, self.seq, &frame::encode_base_end(base.frames))?;
+        base.log.append(&end)?;
+        durable::sync_dir(&log_dir)?;
+        Ok(base)
+    }
+
+    /// The moment of truth, then the view, then the old segments.
+    fn switch(&mut self, base: Base, header: Header) -> Result<()> {
+        let log_dir = self.shared.dir.join("log");
+        let manifest = Manifest {
+            config: self.shared.config.read().clone(),
+            generation: header.generation,
+            first_segment: header.number,
+            ..self.manifest.clone()
+        };
+        manifest.write(&self.shared.dir)?;
+        self.manifest = manifest;
+        self.sealed_bytes = base.sealed_bytes;
+        self.log = base.log;
+        for number in header.number..=self.log.header().number {
+            self.shared.segments.put(Segment::open(&log_dir, number)?);
+        }
+        let number = self.shared.number;
+        let mut totals = codec::Totals::default();
+        for points in base.written.chunks(VIEW_BATCH) {
+            let mut batch = Batch::default();
+            for (id, entry) in points {
+                totals.add(*id, entry);
+                let key = keys::point(number, *id);
+                let json = self
+                    .shared
+                    .segments
+                    .with(&entry.payload, |payload| record::payload_json(payload, *id).map(<[u8]>::to_vec))?;
+                let json = json.ok_or_else(|| Error::Corrupted(format!("payload of point {id}")))?;
+                let value = codec::encode_entry(&key, entry, &json);
+                batch.insert(key, value);
+            }
+            self.shared.view.apply(batch)?;
+        }
+        if totals.count != self.totals.count || totals.fingerprint != self.totals.fingerprint {
+            return Err(Error::Corrupted("the new log does not hold what the old one held".to_owned()));
+        }
+        self.totals = totals;
+        let mut batch = Batch::default();
+        self.put_state(&mut batch);
+        self.shared.view.apply(batch)?;
+        self.shared.segments.drop_below(header.number);
+        let old: Vec<u32> =
+            segment::numbers(&log_dir)?.into_iter().filter(|number| *number < header.number).collect();
+        segment::remove(&log_dir, &old)
+    }
+}
+
+impl Base {
+    fn push(&mut self, id: PointId, entry: Entry, payload: &[u8], vectors: &[u8]) -> Result<()> {
+        let places = frame::push_base(&mut self.body, entry.version, payload, vectors)?;
+        self.filling.push((id, entry, places));
+        Ok(())
+    }
+
+    fn write_frame(&mut self, head: super::log::Head<'_>) -> Result<()> {
+        if self.filling.is_empty() {
+            return Ok(());
+        }
+        let body = std::mem::replace(&mut self.body, frame::begin_base());
+        if self.log.is_full_for(body.len() + frame::PREFIX) {
+            self.sealed_bytes += self.log.length();
+            self.log.roll(head)?;
+        }
+        let segment = self.log.header().number;
+        let at = usize::try_from(self.log.length()).map_err(|_| Error::Internal("segment size".into()))?;
+        let mut bytes = Vec::with_capacity(body.len() + frame::PREFIX);
+        self.log.mark().write(&mut bytes, head.2, &body)?;
+        self.log.append(&bytes)?;
+        self.frames += 1;
+        for (id, entry, [payload, vectors]) in self.filling.drain(..) {
+            let position = |record| {
+                frame::position(segment, at, &body, record)
+                    .ok_or_else(|| Error::Internal("a position that does not fit".to_owned()))
+            };
+            let entry = Entry { payload: position(&payload)?, vectors: position(&vectors)?, ..entry };
+            self.written.push((id, entry));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! Storage: for every collection a log of its own, which is the truth, and for all of them one
+//! view in sled, which is verified against the logs whenever the store is opened.
+//!
+//! - [`Store`] is a data directory: one process, some collections, one view.
+//! - [`Volume`] is one collection's points on disk. A commit is acknowledged when its frame is
+//!   durable in the log and applied to the view.
+//! - `frame`, `record`, `segment`, `log` are the log; `keys`, `codec`, `view` the view;
+//!   `replay` and `recovery` bring them together; `writer` and `compaction` run on the volume's
+//!   one writer thread.
+//!
+//! Invariants: every read verifies a checksum; what was acknowledged is never lost silently; a
+//! volume whose disk has failed once is read-only until it is opened again.
+//!
+//! ```text
+//! LOCK  SCHEMA  SCHEMA.copy  CLEAN          the store's own files
+//! view/                                     sled
+//! collections/<number>/MANIFEST             which log counts
+//! collections/<number>/log/NNNNNN.seg       frames
+//! collections/<number>/kept/                torn ends, cut off
+//! ```
+
+mod codec;
+mod compaction;
+mod durable;
+mod frame;
+mod keys;
+mod log;
+mod manifest;
+mod mmap;
+mod record;
+mod recovery;
+mod replay;
+mod segment;
+mod store;
+mod view;
+mod volume;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use store::Store;
+pub use volume::{Hook, Ids, Volume};
+
+use crate::types::{CollectionConfig, NamedVectors, Payload, Point, PointId};
+
+/// One change of a collection: applied whole or not at all.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Writes points; one with the same id is replaced, its payload too.
+    Upsert(Vec<Point>),
+    /// Deletes points; ids that are absent are passed over.
+    Delete(Vec<PointId>),
+    /// Replaces whole payloads and keeps the vectors; ids that are absent are passed over.
+    SetPayload(Vec<(PointId, Payload)>),
+    /// Replaces the configuration.
+    Configure(CollectionConfig),
+}
+
+/// A point as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredPoint {
+    /// Sequence number of the change that last wrote it.
+    pub version: u64,
+    /// Its payload.
+    pub payload: Payload,
+    /// Its vectors.
+    pub vectors: NamedVectors,
+}
+
+/// The store's bounds.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// Bytes of sled's cache, for the whole store. It is filled up and stays so.
+    pub view_cache_bytes: u64,
+    /// Bytes after which a log goes on in a new segment, 4 KiB to 1 GiB. What compaction leaves
+    /// behind is given back segment by segment.
+    pub segment_bytes: u64,
+    /// Commits that may wait for a volume's writer; the next one is answered `Overloaded`.
+    pub queue_length: usize,
+    /// Bytes of all commits that may wait for a volume's writer; one alone may be larger.
+    pub queue_bytes: usize,
+    /// Bytes that must stay free on the disk: below it only deletes are taken.
+    pub min_free_disk_bytes: u64,
+    /// Bytes of the log that no point needs any more, from which on compaction is thought of.
+    pub compact_from_bytes: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        const MIB: u64 = 1024 * 1024;
+        Self {
+            view_cache_bytes: 64 * MIB,
+            segment_bytes: 64 * MIB,
+            queue_length: 1024,
+            queue_bytes: 256 * 1024 * 1024,
+            min_free_disk_bytes: 256 * MIB,
+            compact_from_bytes: 64 * MIB,
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Reads a log from front to back into what its collection holds. The same step function is
+//! used here and by the writer, so that a replayed log and a live collection cannot differ.
+
+use std::collections::HashMap;
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
+
+use crate::types::{CollectionConfig, CollectionName, PointId};
+
+use super::codec::Entry;
+use super::frame::{self, Found, Frame, Kind, Mark, Op};
+use super::segment::{HEADER, Header, Segment};
+
+/// What a collection holds, by id.
+pub type Entries = HashMap<PointId, Entry>;
+
+/// What an op does to a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    Keep,
+    /// The point has this entry now.
+    Put(Entry),
+    /// There is no such point any more.
+    Remove,
+}
+
+/// The point that `op` is about and what becomes of it. `at` is the frame's place.
+pub fn step(op: &Op, old: Option<Entry>, seq: u64, segment: u32, at: usize, body: &[u8]) -> Option<Effect> {
+    let position = |record: &Range<usize>| frame::position(segment, at, body, record);
+    Some(match op {
+        Op::Put { version, payload, vectors, .. } => Effect::Put(Entry {
+            version: version.unwrap_or(seq),
+            vectors: position(vectors)?,
+            payload: position(payload)?,
+        }),
+        Op::Payload { payload, .. } => match old {
+            Some(old) => Effect::Put(Entry { version: seq, payload: position(payload)?, ..old }),
+            None => Effect::Keep,
+        },
+        Op::Delete(_) if old.is_some() => Effect::Remove,
+        Op::Delete(_) => Effect::Keep,
+    })
+}
+
+/// The id that an op is about.
+pub fn id_of(op: &Op) -> PointId {
+    match op {
+        Op::Put { id, .. } | Op::Payload { id, .. } | Op::Delete(id) => *id,
+    }
+}
+
+/// A log as it was read.
+#[derive(Debug, Default)]
+pub struct Replay {
+    /// Name and configuration, the latest.
+    pub head: Option<(CollectionName, CollectionConfig)>,
+    /// The points.
+    pub entries: Entries,
+    /// Last change.
+    pub last_seq: u64,
+    /// Changes up to here were folded together by compaction.
+    pub base_seq: u64,
+    /// Changes that should be there and are not.
+    pub missing: Vec<RangeInclusive<u64>>,
+    /// Changes that are whole and do not decode: something wrote them that knows more.
+    pub unreadable: Vec<u64>,
+    /// What is wrong, in words, in the order of the log.
+    pub damage: Vec<String>,
+    /// Bytes at the very end that are no frame: a torn write, unless something says otherwise.
+    pub tail: Option<Tail>,
+}
+
+/// The bad end of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tail {
+    /// The segment, always the last.
+    pub segment: u32,
+    /// The bytes, up to the segment's end.
+    pub bytes: Range<usize>,
+}
+
+/// Where a replay starts.
+#[derive(Debug, Default)]
+pub struct Start {
+    /// The points before the first change that is replayed.
+    pub entries: Entries,
+    /// The last change that they contain; changes up to here are passed over.
+    pub seq: u64,
+    /// Name and configuration after that change.
+    pub head: Option<(CollectionName, CollectionConfig)>,
+}
+
+/// Which log is read.
+#[derive(Debug, Clone, Copy)]
+pub struct LogId {
+    /// The collection's salt.
+    pub salt: u64,
+    /// The generation that counts.
+    pub generation: u32,
+    /// The segment it begins with.
+    pub first_segment: u32,
+}
+
+struct Reader {
+    replay: Replay,
+    skip_to: u64,
+    base_frames: u64,
+    base_open: bool,
+}
+
+/// Reads the segments, all of one generation, in order.
+pub fn replay(segments: &[Arc<Segment>], log: LogId, start: Start) -> Replay {
+    let mark = Mark::new(log.salt, log.generation);
+    let mut reader = Reader {
+        replay: Replay { entries: start.entries, head: start.head, ..Replay::default() },
+        skip_to: start.seq,
+        base_frames: 0,
+        base_open: log.generation > 1,
+    };
+    let last = segments.last().map(|segment| segment.number);
+    let mut expected = log.first_segment;
+    for segment in segments {
+        if segment.number != expected {
+            reader.damage(format!("segments {expected} to {} are missing", segment.number - 1));
+        }
+        expected = segment.number + 1;
+        reader.segment(segment, mark, last == Some(segment.number));
+    }
+    if segments.is_empty() {
+        reader.damage("the log has no segments".to_owned());
+    }
+    if reader.base_open {
+        reader.base_ends(None, reader.replay.last_seq);
+    }
+    reader.replay
+}
+
+impl Reader {
+    fn segment(&mut self, segment: &Segment, mark: Mark, is_last: bool) {
+        let (number, bytes) = (segment.number, segment.bytes());
+        let header_is_good = Header::decode(bytes).is_some();
+        let from = if header_is_good { HEADER } else { 0 };
+        for found in frame::walk(mark, bytes, from) {
+            match found {
+                Found::Frame(frame) => self.frame(number, &frame),
+                Found::BadEnd(bytes) if is_last => self.replay.tail = Some(Tail { segment: number, bytes }),
+                Found::Damage(range) if !header_is_good && range.start == 0 => {
+                    self.damage(format!("segment {number}: the header is damaged"));
+                    self.damaged_range(number, HEADER.min(range.end)..range.end);
+                }
+                Found::Damage(range) | Found::BadEnd(range) => self.damaged_range(number, range),
+            }
+        }
+        if bytes.is_empty() && is_last {
+            // The file's name became durable and nothing in it did.
+            self.replay.tail = Some(Tail { segment: number, bytes: 0..0 });
+        } else if bytes.is_empty() {
+            self.damage(format!("segment {number} is empty"));
+        }
+    }
+
+    fn damaged_range(&mut self, segment: u32, range: Range<usize>) {
+        if !range.is_empty() {
+            self.damage(format!("segment {segment}: bytes {} to {} are damaged", range.start, range.end));
+        }
+    }
+
+    fn damage(&mut self, what: String) {
+        self.replay.damage.push(what);
+    }
+
+    fn frame(&mut self, segment: u32, frame: &Frame<'_>) {
+        match Kind::of(frame.body) {
+            Some(Kind::Head) => {
+                // It repeats the configuration as it was after change `seq`.
+                let is_news = self.replay.head.is_none() || frame.seq >= self.skip_to;
+                if is_news && let Some(head) = frame::decode_config(frame.body) {
+                    self.replay.head = Some(head);
+                }
+            }
+            Some(Kind::Base) => {
+                self.base_frames += 1;
+                self.replay.base_seq = frame.seq;
+                self.replay.last_seq = frame.seq;
+                if frame.seq > self.skip_to {
+                    self.ops(segment, frame);
+                }
+            }
+            Some(Kind::BaseEnd) => self.base_ends(frame::decode_base_end(frame.body), frame.seq),
+            Some(Kind::Configure | Kind::Upsert | Kind::Delete | Kind::SetPayload) => {
+                self.change(segment, frame);
+            }
+            None => self.unreadable(frame.seq),
+        }
+    }
+
+    fn base_ends(&mut self, frames: Option<u64>, seq: u64) {
+        if frames != Some(self.base_frames) && seq > 0 {
+            self.replay.missing.push(1..=seq);
+            self.damage("the base that compaction wrote is incomplete".to_owned());
+        }
+        self.base_open = false;
+        self.replay.base_seq = seq;
+        self.replay.last_seq = seq;
+    }
+
+    fn change(&mut self, segment: u32, frame: &Frame<'_>) {
+        if self.base_open {
+            self.base_ends(None, frame.seq.saturating_sub(1));
+        }
+        let expected = self.replay.last_seq + 1;
+        if frame.seq < expected {
+            let (seq, at) = (frame.seq, frame.at);
+            return self.damage(format!("segment {segment}: change {seq} at {at} is out of order"));
+        }
+        if frame.seq > expected {
+            self.replay.missing.push(expected..=frame.seq - 1);
+            self.damage(format!("changes {expected} to {} are missing", frame.seq - 1));
+        }
+        self.replay.last_seq = frame.seq;
+        if frame.seq <= self.skip_to {
+            return;
+        }
+        if Kind::of(frame.body) == Some(Kind::Configure) {
+            match frame::decode_config(frame.body) {
+                Some(head) => self.replay.head = Some(head),
+                None => self.unreadable(frame.seq),
+            }
+        } else {
+            self.ops(segment, frame);
+        }
+    }
+
+    fn ops(&mut self, segment: u32, frame: &Frame<'_>) {
+        for op in frame::ops(frame.body) {
+            let effect = op.as_ref().and_then(|op| {
+                let id = id_of(op);
+                let old = self.replay.entries.get(&id).copied();
+                step(op, old, frame.seq, segment, frame.at, frame.body).map(|effect| (id, effect))
+            });
+            match effect {
+                Some((id, Effect::Put(entry))) => {
+                    self.replay.entries.insert(id, entry);
+                }
+                Some((id, Effect::Remove)) => {
+                    self.replay.entries.remove(&id);
+                }
+                Some((_, Effect::Keep)) => {}
+                None => self.unreadable(frame.seq),
+            }
+        }
+    }
+
+    fn unreadable(&mut self, seq: u64) {
+        self.replay.unreadable.push(seq);
+        self.damage(format!("change {seq} is whole and does not decode"));
+    }
+}

@@ -1,0 +1,406 @@
+//! One collection on disk. Reads come straight from the view and the log, on the caller's
+//! thread; changes are encoded on the caller's thread and handed to the one writer.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::error::{Error, Result};
+use crate::types::{CollectionConfig, CollectionName, NamedVectors, Payload, PointId};
+
+use super::codec::{self, Entry};
+use super::frame::{self, Kind};
+use super::segment::{Missing, Segments};
+use super::store::Lock;
+use super::view::View;
+use super::writer::{Job, Writer};
+use super::{Change, StoreOptions, StoredPoint, keys, record, recovery};
+
+/// Called on the writer's thread for every change, in order, after it is durable and readable
+/// and before it is acknowledged.
+pub type Hook = Box<dyn Fn(u64, &Change) + Send + Sync>;
+
+/// How often a read follows a record that compaction moves under its hands.
+const MOVES: usize = 16;
+
+/// What a volume and its writer share.
+pub struct Shared {
+    pub(super) number: u32,
+    pub(super) name: CollectionName,
+    pub(super) dir: PathBuf,
+    pub(super) options: StoreOptions,
+    pub(super) view: Arc<View>,
+    pub(super) segments: Segments,
+    pub(super) config: RwLock<CollectionConfig>,
+    pub(super) read_only: RwLock<Option<String>>,
+    pub(super) hook: OnceLock<Hook>,
+    pub(super) count: AtomicU64,
+    pub(super) log_bytes: AtomicU64,
+    pub(super) last_seq: AtomicU64,
+    pub(super) queued_bytes: AtomicUsize,
+    /// Held as long as anything may still write.
+    pub(super) _lock: Arc<Lock>,
+}
+
+/// One collection's points on disk. All calls block; share it between threads.
+pub struct Volume {
+    shared: Arc<Shared>,
+    queue: RwLock<Option<SyncSender<Job>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Volume {
+    /// Starts the writer of a recovered collection, and writes a new log where the old one is
+    /// damaged and nothing is lost.
+    pub(super) fn start(
+        recovered: recovery::Recovered,
+        number: u32,
+        dir: PathBuf,
+        options: &StoreOptions,
+        view: &Arc<View>,
+        lock: &Arc<Lock>,
+    ) -> Result<Arc<Self>> {
+        let recovery::Recovered { manifest, log, segments, config, last_seq, totals, read_only, heal } =
+            recovered;
+        let config_crc = crc32c::crc32c(&recovery::config_json(&config)?);
+        let shared = Arc::new(Shared {
+            number,
+            name: manifest.name.clone(),
+            dir,
+            options: options.clone(),
+            view: Arc::clone(view),
+            segments,
+            config: RwLock::new(config),
+            read_only: RwLock::new(read_only),
+            hook: OnceLock::new(),
+            count: AtomicU64::new(totals.count),
+            log_bytes: AtomicU64::new(0),
+            last_seq: AtomicU64::new(last_seq),
+            queued_bytes: AtomicUsize::new(0),
+            _lock: Arc::clone(lock),
+        });
+        let (sender, jobs) = sync_channel(options.queue_length.max(1));
+        let writer = Writer::new(Arc::clone(&shared), manifest, log, totals, config_crc);
+        let thread = std::thread::Builder::new()
+            .name(format!("log-{}", shared.name))
+            .spawn(move || writer.run(&jobs))
+            .map_err(|error| Error::Internal(format!("the writer's thread cannot start: {error}")))?;
+        let volume =
+            Arc::new(Self { shared, queue: RwLock::new(Some(sender)), writer: Mutex::new(Some(thread)) });
+        if heal && let Err(error) = volume.compact() {
+            volume.shared.fail(&format!("the damaged log could not be replaced: {error}"));
+        }
+        Ok(volume)
+    }
+
+    /// The collection's name.
+    pub fn name(&self) -> &CollectionName {
+        &self.shared.name
+    }
+
+    /// The latest configuration.
+    pub fn config(&self) -> CollectionConfig {
+        self.shared.config.read().clone()
+    }
+
+    /// Sets the hook; the first one stays. A change that is being committed meanwhile may or may
+    /// not reach it. Several changes may be readable before the hook of the first is called; a
+    /// hook that panics makes the volume read-only.
+    pub fn on_commit(&self, hook: Hook) {
+        if self.shared.hook.set(hook).is_err() {
+            tracing::warn!("collection `{}` has a hook already; the second one is not used", self.name());
+        }
+    }
+
+    /// Applies a change, whole or not at all; returns its sequence number once it is durable and
+    /// readable.
+    ///
+    /// # Errors
+    /// `TooLarge` over 64 MiB; `Overloaded` where the queue is full; `StorageFull` where the disk
+    /// nearly is (deletes are taken); `Unavailable` where the volume is read-only or closed. After
+    /// `Unavailable` the change may or may not be there once the store is opened again.
+    pub fn commit(&self, change: Change) -> Result<u64> {
+        let shared = &self.shared;
+        shared.check_writable()?;
+        if self.queue.read().is_none() {
+            return Err(self.stopped());
+        }
+        let body = match &change {
+            Change::Upsert(points) => frame::encode_upsert(points)?,
+            Change::Delete(ids) => frame::encode_delete(ids)?,
+            Change::SetPayload(payloads) => frame::encode_payloads(payloads)?,
+            Change::Configure(config) => frame::encode_config(Kind::Configure, &shared.name, config)?,
+        };
+        if !matches!(change, Change::Delete(_)) {
+            shared.check_disk(body.len() as u64)?;
+        }
+        let bytes = body.len();
+        let before = shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let (reply, answer) = sync_channel(1);
+        let queued = if before > 0 && before + bytes > shared.options.queue_bytes {
+            Err(self.overloaded())
+        } else {
+            self.send(Job::Commit { change, body, reply })
+        };
+        if let Err(error) = queued {
+            shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(error);
+        }
+        answer.recv().unwrap_or_else(|_| Err(self.stopped()))
+    }
+
+    /// Writes the live points into a new log and drops the old one. Waits until that is done;
+    /// commits wait too, reads do not.
+    ///
+    /// # Errors
+    /// `Unavailable` where the volume is read-only; `StorageFull` where there is no room for two
+    /// logs; `Corrupted` where a record fails its checksum, which makes the volume read-only.
+    pub fn compact(&self) -> Result<()> {
+        self.shared.check_writable()?;
+        let (reply, answer) = sync_channel(1);
+        self.send(Job::Compact { reply })?;
+        answer.recv().unwrap_or_else(|_| Err(self.stopped()))
+    }
+
+    fn send(&self, job: Job) -> Result<()> {
+        let queue = self.queue.read();
+        let queue = queue.as_ref().ok_or_else(|| self.stopped())?;
+        queue.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => self.overloaded(),
+            TrySendError::Disconnected(_) => self.stopped(),
+        })
+    }
+
+    fn overloaded(&self) -> Error {
+        let what = format!("the write queue of collection `{}` is full", self.name());
+        Error::Overloaded { what, retry_after_secs: 1 }
+    }
+
+    fn stopped(&self) -> Error {
+        let reason = self.read_only_reason().unwrap_or_else(|| "it is closed".to_owned());
+        Error::Unavailable(format!("collection `{}`: {reason}", self.name()))
+    }
+
+    /// Takes no more commits, finishes those that wait, and ends the writer.
+    pub(super) fn stop(&self) {
+        drop(self.queue.write().take());
+        if let Some(thread) = self.writer.lock().take()
+            && thread.join().is_err()
+        {
+            self.shared.fail("its writer panicked");
+        }
+    }
+
+    /// The collection's number and directory.
+    pub(super) fn place(&self) -> (u32, &PathBuf) {
+        (self.shared.number, &self.shared.dir)
+    }
+
+    /// The last change; final only once the writer has ended.
+    pub(super) fn last_seq(&self) -> u64 {
+        self.shared.last_seq.load(Ordering::Acquire)
+    }
+
+    /// Sequence number of the change that last wrote the point; `None` where there is no point.
+    pub fn version(&self, id: PointId) -> Result<Option<u64>> {
+        self.shared.read(id, |_, entry, _| Ok(entry.version))
+    }
+
+    /// The point's payload; `None` where there is no point.
+    ///
+    /// # Errors
+    /// `Corrupted` where what is stored fails its checksum. So with all reads.
+    pub fn payload(&self, id: PointId) -> Result<Option<Payload>> {
+        self.shared.read(id, |shared, entry, json| shared.payload(id, entry, json))
+    }
+
+    /// The point's vectors; `None` where there is no point.
+    pub fn vectors(&self, id: PointId) -> Result<Option<NamedVectors>> {
+        self.shared.read(id, |shared, entry, _| shared.vectors(id, entry))
+    }
+
+    /// The whole point; `None` where there is none.
+    pub fn point(&self, id: PointId) -> Result<Option<StoredPoint>> {
+        self.shared.read(id, |shared, entry, json| shared.stored_point(id, entry, json))
+    }
+
+    /// The ids from `from` on (inclusive), or all, in their order. Not a snapshot: an id that is
+    /// written or deleted meanwhile may or may not come.
+    pub fn ids(&self, from: Option<PointId>) -> Ids<'_> {
+        let number = self.shared.number;
+        let from = from.map_or_else(|| keys::first_point(number), |id| keys::point(number, id));
+        Ids(self.shared.view.range(number, from))
+    }
+
+    /// Hands every point to `each`, in the order of ids; not a snapshot. A point that fails its
+    /// checksum is passed over and named in [`Volume::read_only_reason`] from then on.
+    ///
+    /// # Errors
+    /// The first that `each` returns, which ends the scan; `Internal` where the view fails.
+    pub fn scan(&self, mut each: impl FnMut(PointId, StoredPoint) -> Result<()>) -> Result<()> {
+        let shared = &self.shared;
+        let mut lost = Vec::new();
+        for item in shared.view.range(shared.number, keys::first_point(shared.number)) {
+            let (key, value) = item?;
+            let Some(id) = keys::point_id(&key) else {
+                lost.push(format!("a key that is no point's: {key:?}"));
+                continue;
+            };
+            let read = codec::decode_entry(&key, &value)
+                .ok_or(Failure::Damaged)
+                .and_then(|(entry, json)| shared.stored_point(id, &entry, json));
+            let point = match read {
+                Ok(point) => Ok(Some(point)),
+                // Moved by a compaction, or damaged: the point alone says which.
+                Err(_) => self.point(id),
+            };
+            match point {
+                Ok(Some(point)) => each(id, point)?,
+                Ok(None) => {}
+                Err(_) => lost.push(id.to_string()),
+            }
+        }
+        if !lost.is_empty() {
+            let shown: Vec<&str> = lost.iter().take(100).map(String::as_str).collect();
+            shared.fail(&format!("{} points cannot be read: {}", lost.len(), shown.join(", ")));
+        }
+        Ok(())
+    }
+
+    /// Points.
+    pub fn len(&self) -> u64 {
+        self.shared.count.load(Ordering::Acquire)
+    }
+
+    /// True where there are no points.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of the collection's log. The view's are the store's.
+    pub fn disk_bytes(&self) -> u64 {
+        self.shared.log_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Why nothing can be written; `None` where everything can.
+    pub fn read_only_reason(&self) -> Option<String> {
+        self.shared.read_only.read().clone()
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Ids of a volume, in their order.
+pub struct Ids<'a>(super::view::Range<'a>);
+
+impl Iterator for Ids<'_> {
+    type Item = Result<PointId>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = self.0.next()?;
+        Some(item.and_then(|(key, _)| {
+            keys::point_id(&key)
+                .ok_or_else(|| Error::Corrupted(format!("a key in the view is no point's: {key:?}")))
+        }))
+    }
+}
+
+/// Why a point's data could not be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// Its segment is gone; the entry may be an old one.
+    Moved,
+    /// A checksum does not hold, or what it guards does not decode.
+    Damaged,
+}
+
+impl From<Missing> for Failure {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Segment => Failure::Moved,
+            Missing::Damaged => Failure::Damaged,
+        }
+    }
+}
+
+impl Shared {
+    /// Makes the volume read-only; the first reason stays.
+    pub(super) fn fail(&self, reason: &str) {
+        tracing::error!("collection `{}` is read-only: {reason}", self.name);
+        self.read_only.write().get_or_insert_with(|| reason.to_owned());
+    }
+
+    pub(super) fn check_writable(&self) -> Result<()> {
+        match &*self.read_only.read() {
+            None => Ok(()),
+            Some(reason) => {
+                Err(Error::Unavailable(format!("collection `{}` is read-only: {reason}", self.name)))
+            }
+        }
+    }
+
+    /// Refuses to write `bytes` more where too little of the disk would stay free.
+    pub(super) fn check_disk(&self, bytes: u64) -> Result<()> {
+        let least = self.options.min_free_disk_bytes;
+        let free = fs4::available_space(&self.dir)?;
+        if free >= least.saturating_add(bytes) {
+            return Ok(());
+        }
+        Err(Error::StorageFull(format!(
+            "{} MiB are free on the disk and {} MiB must stay free; delete points or make room",
+            free >> 20,
+            least >> 20
+        )))
+    }
+
+    fn read<T>(
+        &self,
+        id: PointId,
+        read: impl Fn(&Self, &Entry, Option<&[u8]>) -> Result<T, Failure>,
+    ) -> Result<Option<T>> {
+        let key = keys::point(self.number, id);
+        let damaged =
+            || Error::Corrupted(format!("point {id} of collection `{}` fails its checksum", self.name));
+        for _ in 0..MOVES {
+            let Some(value) = self.view.get(&key)? else { return Ok(None) };
+            let (entry, json) = codec::decode_entry(&key, &value).ok_or_else(damaged)?;
+            match read(self, &entry, json) {
+                Ok(value) => return Ok(Some(value)),
+                Err(Failure::Moved) => {}
+                Err(Failure::Damaged) => return Err(damaged()),
+            }
+        }
+        Err(damaged())
+    }
+
+    fn payload(&self, id: PointId, entry: &Entry, json: Option<&[u8]>) -> Result<Payload, Failure> {
+        let parse = |json: &[u8]| serde_json::from_slice(json).map_err(|_| Failure::Damaged);
+        match json {
+            Some(json) => parse(json),
+            None => self.segments.with(&entry.payload, |record| {
+                record::payload_json(record, id).ok_or(Failure::Damaged).and_then(parse)
+            })?,
+        }
+    }
+
+    fn vectors(&self, id: PointId, entry: &Entry) -> Result<NamedVectors, Failure> {
+        let vectors = self.segments.with(&entry.vectors, |record| record::read_vectors(record, id))?;
+        vectors.ok_or(Failure::Damaged)
+    }
+
+    fn stored_point(&self, id: PointId, entry: &Entry, json: Option<&[u8]>) -> Result<StoredPoint, Failure> {
+        Ok(StoredPoint {
+            version: entry.version,
+            payload: self.payload(id, entry, json)?,
+            vectors: self.vectors(id, entry)?,
+        })
+    }
+}
