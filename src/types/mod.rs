@@ -14,7 +14,7 @@ pub use distance::{Distance, Order};
 pub use filter::{
     Condition, DatetimeRange, FieldCondition, Filter, Match, MatchValue, MinShould, Range, parse_datetime,
 };
-pub use payload::{JsonPath, Payload, PayloadSelector};
+pub use payload::{JsonPath, Payload, PayloadSelector, merge_payload};
 pub use point::{Point, Record, ScoredPoint};
 pub use point_id::PointId;
 pub use vector::{DEFAULT_VECTOR, MIN_NORM, NamedVectors, VectorName, check_vector};

@@ -104,6 +104,25 @@ impl JsonPath {
         }
     }
 
+    /// The path of the array itself, where this one ends in `[]`.
+    #[must_use]
+    pub fn without_every(&self) -> Self {
+        let mut path = self.clone();
+        if path.steps.last() == Some(&Step::Every) {
+            path.steps.pop();
+            path.text.truncate(path.text.len() - 2);
+        }
+        path
+    }
+
+    /// Merges `more` into the object at the path, as [`merge_payload`] does. What stands in the
+    /// way and is no object is replaced; indexes that are not there are passed over.
+    pub fn merge_into(&self, payload: &mut Payload, more: &Payload) {
+        if let Some((Step::Key(first), rest)) = self.steps.split_first() {
+            merge_at(payload.entry(first.clone()).or_insert(Value::Null), rest, more);
+        }
+    }
+
     /// Removes what the path reaches from `payload`.
     pub fn remove_from(&self, payload: &mut Payload) {
         if let Some((Step::Key(first), rest)) = self.steps.split_first() {
@@ -113,6 +132,54 @@ impl JsonPath {
                 remove(value, rest);
             }
         }
+    }
+}
+
+/// Sets the keys of `more` in `payload`, each whole; a null removes its key.
+pub fn merge_payload(payload: &mut Payload, more: &Payload) {
+    for (key, value) in more {
+        if value.is_null() {
+            payload.remove(key);
+        } else {
+            payload.insert(key.clone(), value.clone());
+        }
+    }
+}
+
+fn merge_at(value: &mut Value, steps: &[Step], more: &Payload) {
+    match steps.split_first() {
+        None => {
+            let mut map = take_object(value);
+            merge_payload(&mut map, more);
+            *value = Value::Object(map);
+        }
+        Some((Step::Key(key), rest)) => {
+            let mut map = take_object(value);
+            merge_at(map.entry(key.clone()).or_insert(Value::Null), rest, more);
+            *value = Value::Object(map);
+        }
+        Some((step, rest)) => {
+            let Value::Array(items) = value else {
+                *value = Value::Array(Vec::new());
+                return;
+            };
+            match step {
+                Step::Index(i) => {
+                    if let Some(item) = items.get_mut(*i) {
+                        merge_at(item, rest, more);
+                    }
+                }
+                _ => items.iter_mut().for_each(|item| merge_at(item, rest, more)),
+            }
+        }
+    }
+}
+
+/// Takes the object out; anything else counts as an empty one.
+fn take_object(value: &mut Value) -> Payload {
+    match value.take() {
+        Value::Object(map) => map,
+        _ => Map::new(),
     }
 }
 
@@ -186,12 +253,8 @@ fn remove(value: &mut Value, steps: &[Step]) {
         }
         (Step::Every, Value::Array(items)) if rest.is_empty() => items.clear(),
         (Step::Every, Value::Array(items)) => items.iter_mut().for_each(|item| remove(item, rest)),
-        (Step::Index(i), Value::Array(items)) if rest.is_empty() => {
-            if *i < items.len() {
-                items.remove(*i);
-            }
-        }
-        (Step::Index(i), Value::Array(items)) => {
+        // A path that ends in an index removes nothing: sent twice it would remove two.
+        (Step::Index(i), Value::Array(items)) if !rest.is_empty() => {
             if let Some(item) = items.get_mut(*i) {
                 remove(item, rest);
             }
@@ -254,6 +317,22 @@ mod tests {
         for path in ["", ".", "a..b", "a[", "a[x]", "a]b", "\"a", "a[0]b"] {
             assert!(JsonPath::parse(path).is_err(), "{path}");
         }
+    }
+
+    #[test]
+    fn merging_at_a_path_creates_objects_replaces_values_and_removes_nulls() {
+        let merged = |path: &str, more: Value| {
+            let (mut payload, Value::Object(more)) = (payload(), more) else { unreachable!() };
+            JsonPath::parse(path).unwrap().merge_into(&mut payload, &more);
+            Value::Object(payload)
+        };
+        assert_eq!(merged("deep.x", json!({"y": null, "w": 1}))["deep"], json!({"x": {"w": 1}, "z": 4}));
+        assert_eq!(merged("new.far", json!({"a": 1}))["new"], json!({"far": {"a": 1}}));
+        assert_eq!(merged("city.x", json!({"a": 1}))["city"], json!({"x": {"a": 1}}));
+        assert_eq!(merged("tags[]", json!({"k": 0}))["tags"], json!([{"n": 1, "k": 0}, {"n": 2, "k": 0}]));
+        assert_eq!(merged("tags[1].m", json!({"k": 0}))["tags"], json!([{"n": 1}, {"n": 2, "m": {"k": 0}}]));
+        assert_eq!(merged("tags[7]", json!({"k": 0}))["tags"], json!([{"n": 1}, {"n": 2}]));
+        assert_eq!(merged("city[]", json!({"k": 0}))["city"], json!([]));
     }
 
     #[test]
