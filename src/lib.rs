@@ -3,6 +3,7 @@
 //! The modules stand in levels; a module uses only modules of lower levels (`tests/tidy.rs`).
 
 pub mod distance;
+pub mod embed;
 pub mod error;
 pub mod index;
 pub mod preprocess;

@@ -1,0 +1,315 @@
+//! Dynamic batching: two lanes, texts and pictures, and one thread that owns the towers. It takes
+//! what waits, up to `max_batch`; if more pictures are still being decoded it waits for them up to
+//! `max_wait`; it runs the batch and answers each item. Texts go first, so that a query waits
+//! for at most one batch of pictures; after texts the pictures get their turn, so that they move on.
+//!
+//! Source of the idea: text-embeddings-inference. Invariant: every job that is taken is answered,
+//! also when the model panics; jobs whose caller has gone are dropped unrun.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+use super::towers::Towers;
+use crate::error::{Error, Result};
+use crate::preprocess::{Crop, Transform};
+
+/// The answer to one item.
+pub(super) type Answer = oneshot::Sender<Result<Vec<f32>>>;
+
+struct Job<T> {
+    input: T,
+    answer: Answer,
+}
+
+struct Lanes {
+    texts: VecDeque<Job<Vec<u32>>>,
+    images: VecDeque<Job<Crop>>,
+    /// Whose turn it is when both lanes wait.
+    next: Lane,
+    closed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    Texts,
+    Images,
+}
+
+/// The queue in front of the towers. How much may enter is bounded by the permits of `mod.rs`.
+pub(super) struct Queue {
+    lanes: Mutex<Lanes>,
+    wake: Condvar,
+    /// Pictures handed to the decoders and not yet in their lane.
+    decoding: AtomicUsize,
+    /// Smoothed microseconds of one text and of one picture, for retry hints.
+    text_micros: AtomicU64,
+    image_micros: AtomicU64,
+}
+
+impl Queue {
+    pub fn new() -> Queue {
+        Queue {
+            lanes: Mutex::new(Lanes {
+                texts: VecDeque::new(),
+                images: VecDeque::new(),
+                next: Lane::Texts,
+                closed: false,
+            }),
+            wake: Condvar::new(),
+            decoding: AtomicUsize::new(0),
+            text_micros: AtomicU64::new(1_000),
+            image_micros: AtomicU64::new(10_000),
+        }
+    }
+
+    pub fn push_text(&self, input: Vec<u32>, answer: Answer) {
+        self.lanes.lock().texts.push_back(Job { input, answer });
+        self.wake.notify_one();
+    }
+
+    /// Announce a picture that a decoder will bring, by [`Queue::push_image`] or [`Queue::drop_image`].
+    pub fn expect_image(&self) {
+        self.decoding.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub fn push_image(&self, input: Crop, answer: Answer) {
+        let mut lanes = self.lanes.lock();
+        lanes.images.push_back(Job { input, answer });
+        self.decoding.fetch_sub(1, Ordering::AcqRel);
+        self.wake.notify_one();
+    }
+
+    /// The announced picture does not come: it did not decode, or its caller has gone.
+    pub fn drop_image(&self) {
+        let _lanes = self.lanes.lock(); // the worker looks at the count under this lock
+        self.decoding.fetch_sub(1, Ordering::AcqRel);
+        self.wake.notify_one();
+    }
+
+    /// End the worker after the batch that it runs.
+    pub fn close(&self) {
+        self.lanes.lock().closed = true;
+        self.wake.notify_all();
+    }
+
+    /// Seconds after which `texts` and `images` waiting items should be done, 1 to 60.
+    pub fn drain_secs(&self, texts: usize, images: usize) -> u32 {
+        let micros = self.text_micros.load(Ordering::Relaxed) * texts as u64
+            + self.image_micros.load(Ordering::Relaxed) * images as u64;
+        micros.div_ceil(1_000_000).clamp(1, 60) as u32
+    }
+
+    /// The next batch, or `None` once the queue is closed.
+    fn next_batch(&self, max_batch: usize, max_wait: Duration) -> Option<Batch> {
+        let mut lanes = self.lanes.lock();
+        loop {
+            if lanes.closed {
+                return None;
+            }
+            let lane = match (lanes.texts.is_empty(), lanes.images.is_empty()) {
+                (true, true) => {
+                    self.wake.wait(&mut lanes);
+                    continue;
+                }
+                (false, true) => Lane::Texts,
+                (true, false) => Lane::Images,
+                (false, false) => lanes.next,
+            };
+            if lane == Lane::Texts {
+                lanes.next = Lane::Images;
+                if let Some(jobs) = take(&mut lanes.texts, max_batch) {
+                    return Some(Batch::Texts(jobs));
+                }
+                continue;
+            }
+            let deadline = Instant::now() + max_wait;
+            while lanes.images.len() < max_batch
+                && lanes.texts.is_empty()
+                && !lanes.closed
+                && self.decoding.load(Ordering::Acquire) > 0
+                && !self.wake.wait_until(&mut lanes, deadline).timed_out()
+            {}
+            if lanes.closed {
+                return None;
+            }
+            lanes.next = Lane::Texts;
+            if let Some(jobs) = take(&mut lanes.images, max_batch) {
+                return Some(Batch::Images(jobs));
+            }
+        }
+    }
+}
+
+enum Batch {
+    Texts(Vec<Job<Vec<u32>>>),
+    Images(Vec<Job<Crop>>),
+}
+
+/// Up to `max` jobs whose caller still waits; `None` if there are none.
+fn take<T>(lane: &mut VecDeque<Job<T>>, max: usize) -> Option<Vec<Job<T>>> {
+    let mut jobs = Vec::with_capacity(max.min(lane.len()));
+    while jobs.len() < max
+        && let Some(job) = lane.pop_front()
+    {
+        if !job.answer.is_closed() {
+            jobs.push(job);
+        }
+    }
+    (!jobs.is_empty()).then_some(jobs)
+}
+
+/// What the worker thread owns.
+pub(super) struct Worker {
+    pub queue: Arc<Queue>,
+    pub towers: Towers,
+    pub transform: Transform,
+    pub max_batch: usize,
+    pub max_wait: Duration,
+}
+
+impl Worker {
+    /// Run until the queue is closed.
+    pub fn run(self) {
+        while let Some(batch) = self.queue.next_batch(self.max_batch, self.max_wait) {
+            let started = Instant::now();
+            let (count, average) = match batch {
+                Batch::Texts(mut jobs) => {
+                    jobs.sort_by_key(|job| job.input.len());
+                    for group in by_length(jobs) {
+                        let ids: Vec<&[u32]> = group.iter().map(|job| job.input.as_slice()).collect();
+                        let result = guarded(|| self.towers.embed_tokens(&ids));
+                        answer(group, result);
+                    }
+                    (self.max_batch, &self.queue.text_micros)
+                }
+                Batch::Images(jobs) => {
+                    let side = self.transform.side();
+                    let mut pixels = Vec::with_capacity(jobs.len() * 3 * side * side);
+                    jobs.iter().for_each(|job| self.transform.normalise(&job.input, &mut pixels));
+                    let count = jobs.len();
+                    let result = guarded(|| self.towers.embed_pixels(pixels));
+                    answer(jobs, result);
+                    (count, &self.queue.image_micros)
+                }
+            };
+            let each = started.elapsed().as_micros() as u64 / count.max(1) as u64;
+            let before = average.load(Ordering::Relaxed);
+            average.store((before * 7 + each) / 8, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Sorted texts cut into groups in which nobody is padded to more than twice his length.
+fn by_length(jobs: Vec<Job<Vec<u32>>>) -> Vec<Vec<Job<Vec<u32>>>> {
+    let mut groups: Vec<Vec<Job<Vec<u32>>>> = Vec::new();
+    for job in jobs {
+        match groups.last_mut() {
+            Some(group) if group.first().is_some_and(|first| first.input.len() * 2 >= job.input.len()) => {
+                group.push(job);
+            }
+            _ => groups.push(vec![job]),
+        }
+    }
+    groups
+}
+
+/// A panic inside a tensor library must not take the worker with it.
+fn guarded(run: impl FnOnce() -> Result<Vec<Vec<f32>>>) -> Result<Vec<Vec<f32>>> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        Err(Error::Internal("the model panicked on this batch; details are in the log".into()))
+    })
+}
+
+fn answer<T>(jobs: Vec<Job<T>>, result: Result<Vec<Vec<f32>>>) {
+    // A caller that has gone in the meantime makes `send` fail: nothing to do.
+    match result {
+        Ok(vectors) if vectors.len() == jobs.len() => {
+            for (job, vector) in jobs.into_iter().zip(vectors) {
+                let _ = job.answer.send(Ok(vector));
+            }
+        }
+        other => {
+            let error =
+                other.err().unwrap_or_else(|| Error::Internal("the model lost an item of the batch".into()));
+            for job in jobs {
+                let _ = job.answer.send(Err(error.clone()));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(queue: &Queue, length: usize) -> oneshot::Receiver<Result<Vec<f32>>> {
+        let (send, receive) = oneshot::channel();
+        queue.push_text(vec![1; length], send);
+        receive
+    }
+
+    fn picture(queue: &Queue, transform: &Transform) -> oneshot::Receiver<Result<Vec<f32>>> {
+        let (send, receive) = oneshot::channel();
+        queue.expect_image();
+        queue.push_image(transform.crop_decoded(&crate::preprocess::RgbImage::new(16, 16)), send);
+        receive
+    }
+
+    fn kind(batch: Option<Batch>) -> (Lane, usize) {
+        match batch {
+            Some(Batch::Texts(jobs)) => (Lane::Texts, jobs.len()),
+            Some(Batch::Images(jobs)) => (Lane::Images, jobs.len()),
+            None => panic!("closed"),
+        }
+    }
+
+    #[test]
+    fn a_text_waits_for_at_most_one_batch_of_pictures_and_pictures_move_on() {
+        let transform = Transform::parse(br#"{"size": 16, "crop_size": 16}"#).unwrap();
+        let queue = Queue::new();
+        let pictures: Vec<_> = (0..10).map(|_| picture(&queue, &transform)).collect();
+        let first = text(&queue, 3);
+        let wait = Duration::ZERO;
+        assert_eq!(kind(queue.next_batch(4, wait)), (Lane::Texts, 1));
+        let second = text(&queue, 3);
+        assert_eq!(kind(queue.next_batch(4, wait)), (Lane::Images, 4));
+        assert_eq!(kind(queue.next_batch(4, wait)), (Lane::Texts, 1));
+        assert_eq!(kind(queue.next_batch(4, wait)), (Lane::Images, 4));
+        assert_eq!(kind(queue.next_batch(4, wait)), (Lane::Images, 2));
+        drop((pictures, first, second));
+    }
+
+    #[test]
+    fn jobs_whose_caller_has_gone_are_not_run() {
+        let queue = Queue::new();
+        drop(text(&queue, 3));
+        let kept = text(&queue, 4);
+        drop(text(&queue, 5));
+        assert_eq!(kind(queue.next_batch(8, Duration::ZERO)), (Lane::Texts, 1));
+        drop(kept);
+    }
+
+    #[test]
+    fn nobody_is_padded_to_more_than_twice_his_length() {
+        let jobs: Vec<_> = [2, 3, 4, 5, 9, 10, 11, 30]
+            .map(|length| Job { input: vec![0; length], answer: oneshot::channel().0 })
+            .into();
+        let lengths: Vec<Vec<usize>> =
+            by_length(jobs).iter().map(|g| g.iter().map(|j| j.input.len()).collect()).collect();
+        assert_eq!(lengths, [vec![2, 3, 4], vec![5, 9, 10], vec![11], vec![30]]);
+    }
+
+    #[test]
+    fn the_retry_hint_grows_with_the_queue_and_stays_in_bounds() {
+        let queue = Queue::new();
+        assert_eq!(queue.drain_secs(0, 0), 1);
+        assert_eq!(queue.drain_secs(0, 500), 5);
+        assert_eq!(queue.drain_secs(0, 1_000_000), 60);
+    }
+}

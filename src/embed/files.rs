@@ -1,0 +1,141 @@
+//! The four files of a model, wherever they are: in the binary, in a directory, on the hub.
+
+use std::path::{Path, PathBuf};
+
+use hf_hub::api::sync::{ApiBuilder, ApiRepo};
+use hf_hub::{Cache, Repo, RepoType};
+
+use super::spec::ModelSpec;
+use super::weights::Checkpoint;
+use crate::error::{Error, Result};
+
+const CONFIG: &str = "config.json";
+const TOKENIZER: &str = "tokenizer.json";
+const PREPROCESSOR: &str = "preprocessor_config.json";
+/// In order of preference; the second is PyTorch's own format.
+const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+/// A tokenizer has 2 to 4 MB; what is far larger is not one.
+const MAX_JSON_BYTES: u64 = 64 << 20;
+
+static BUNDLED_CONFIG: &[u8] = include_bytes!("../../models/bundled/config.json");
+static BUNDLED_TOKENIZER: &[u8] = include_bytes!("../../models/bundled/tokenizer.json");
+static BUNDLED_PREPROCESSOR: &[u8] = include_bytes!("../../models/bundled/preprocessor_config.json");
+static BUNDLED_WEIGHTS: &[u8] = include_bytes!("../../models/bundled/model.safetensors");
+
+/// The contents of the small files and the opened weights.
+pub(super) struct ModelFiles {
+    pub config: Vec<u8>,
+    pub tokenizer: Vec<u8>,
+    pub preprocessor: Vec<u8>,
+    pub checkpoint: Checkpoint,
+}
+
+/// Open all files of a model; hub models are fetched into the cache unless `offline`.
+///
+/// # Errors
+/// `NotFound` if the directory does not exist, `Model` if a file is missing or cannot be fetched.
+pub(super) fn open(spec: &ModelSpec, offline: bool, cache_dir: Option<&Path>) -> Result<ModelFiles> {
+    match spec {
+        ModelSpec::Bundled => Ok(ModelFiles {
+            config: BUNDLED_CONFIG.to_vec(),
+            tokenizer: BUNDLED_TOKENIZER.to_vec(),
+            preprocessor: BUNDLED_PREPROCESSOR.to_vec(),
+            checkpoint: Checkpoint::from_memory(BUNDLED_WEIGHTS)?,
+        }),
+        ModelSpec::Directory(directory) => {
+            if !directory.is_dir() {
+                return Err(Error::NotFound(format!(
+                    "the model directory {} does not exist",
+                    directory.display()
+                )));
+            }
+            let weights = WEIGHTS.iter().map(|name| directory.join(name)).find(|path| path.is_file());
+            let weights = weights.ok_or_else(|| missing(directory, "model.safetensors"))?;
+            let file = |name: &str| {
+                let path = directory.join(name);
+                if path.is_file() { Ok(path) } else { Err(missing(directory, name)) }
+            };
+            read(&file(CONFIG)?, &file(TOKENIZER)?, &file(PREPROCESSOR)?, &weights)
+        }
+        ModelSpec::Hub { id, revision } => {
+            let repo = Repo::with_revision(id.clone(), RepoType::Model, revision.clone());
+            let cache = cache_dir.map_or_else(Cache::from_env, |dir| Cache::new(dir.to_path_buf()));
+            let hub = Hub { name: spec.name(), cached: cache.clone(), repo: repo.clone(), remote: None };
+            let hub = if offline { hub } else { hub.connect(cache)? };
+            let config = hub.file(CONFIG)?;
+            let (tokenizer, preprocessor) = (hub.file(TOKENIZER)?, hub.file(PREPROCESSOR)?);
+            let weights = match hub.file(WEIGHTS[0]) {
+                Ok(path) => path,
+                Err(first) => hub.file(WEIGHTS[1]).map_err(|_| first)?,
+            };
+            read(&config, &tokenizer, &preprocessor, &weights)
+        }
+    }
+}
+
+struct Hub {
+    name: String,
+    cached: Cache,
+    repo: Repo,
+    /// `None` when offline.
+    remote: Option<ApiRepo>,
+}
+
+impl Hub {
+    fn connect(mut self, cache: Cache) -> Result<Hub> {
+        let mut builder = ApiBuilder::from_cache(cache).with_progress(true).with_retries(3);
+        if let Ok(endpoint) = std::env::var("HF_ENDPOINT") {
+            builder = builder.with_endpoint(endpoint);
+        }
+        let api = builder.build().map_err(|e| {
+            Error::Model(format!("the hub client cannot start: {e}; use a local model directory"))
+        })?;
+        self.remote = Some(api.repo(self.repo.clone()));
+        Ok(self)
+    }
+
+    /// The file's path in the cache, fetched with a progress bar if it is not there.
+    fn file(&self, name: &str) -> Result<PathBuf> {
+        if let Some(path) = self.cached.repo(self.repo.clone()).get(name) {
+            return Ok(path);
+        }
+        match &self.remote {
+            None => Err(Error::Model(format!(
+                "{}: {name} is not in the cache at {} and offline is set; fetch it once while online, or pass a \
+                 model directory",
+                self.name,
+                self.cached.path().display()
+            ))),
+            Some(remote) => remote.get(name).map_err(|error| {
+                Error::Model(format!(
+                    "{}: cannot fetch {name} from the hub: {error}; check the name and the connection, or pass a \
+                     model directory",
+                    self.name
+                ))
+            }),
+        }
+    }
+}
+
+fn missing(directory: &Path, name: &str) -> Error {
+    Error::Model(format!(
+        "{} has no {name}; a model directory holds {CONFIG}, {TOKENIZER}, {PREPROCESSOR} and model.safetensors",
+        directory.display()
+    ))
+}
+
+fn read(config: &Path, tokenizer: &Path, preprocessor: &Path, weights: &Path) -> Result<ModelFiles> {
+    let small = |path: &Path| {
+        let unreadable = |e: std::io::Error| Error::Model(format!("cannot read {}: {e}", path.display()));
+        if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_JSON_BYTES {
+            return Err(Error::Model(format!("{} is larger than {MAX_JSON_BYTES} bytes", path.display())));
+        }
+        std::fs::read(path).map_err(unreadable)
+    };
+    Ok(ModelFiles {
+        config: small(config)?,
+        tokenizer: small(tokenizer)?,
+        preprocessor: small(preprocessor)?,
+        checkpoint: Checkpoint::open(weights)?,
+    })
+}

@@ -1,0 +1,366 @@
+//! Pictures and texts to vectors: the model's files, the two towers, the tokenizer, the device and
+//! dynamic batching. The only user of candle, tokenizers and hf-hub.
+//!
+//! Invariant: a vector that comes out is what transformers' `CLIPModel` computes from the same
+//! checkpoint (within 1e-4, L2-normalised); a checkpoint for which that cannot be said is refused
+//! when it is loaded. Waiting work is bounded: pictures and texts each by `EmbedOptions::queue`.
+
+mod batch;
+mod clean;
+mod config;
+mod device;
+mod files;
+mod spec;
+mod text;
+mod towers;
+mod weights;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+
+use crate::error::{Error, Result};
+use crate::preprocess::{Limits, Transform};
+
+use batch::{Queue, Worker};
+
+pub use clean::TextCleaning;
+pub use config::{ClipConfig, TowerShape};
+pub use device::DeviceChoice;
+pub use spec::ModelSpec;
+pub use text::TextEncoder;
+pub use towers::Towers;
+
+/// Bytes of pictures that one decoder may hold come to 450 MB at 50 megapixels (progressive JPEG):
+/// eight decoders bound the whole.
+const MAX_DECODERS: usize = 8;
+/// Up to so many texts are cut into tokens on the caller's thread, about 20 microseconds each.
+const INLINE_TEXTS: usize = 16;
+
+/// How a model is loaded and run.
+#[derive(Debug, Clone)]
+pub struct EmbedOptions {
+    /// Where the towers run.
+    pub device: DeviceChoice,
+    /// Never fetch from the hub; use its cache only.
+    pub offline: bool,
+    /// The hub's cache; its own default (`HF_HOME`, else `~/.cache/huggingface`) if `None`.
+    pub cache_dir: Option<PathBuf>,
+    /// Items in one run of a tower, 1 to 256.
+    pub max_batch: usize,
+    /// How long a started batch of pictures waits for those being decoded, at most 1 s.
+    pub max_wait: Duration,
+    /// Pictures that may wait or be decoded at once, and the same number of texts; 1 to 100,000.
+    /// A picture takes 3 * `image_size`^2 bytes: 150 kB at 224 pixels.
+    pub queue: usize,
+    /// Threads that decode pictures, 1 to 8; the number of cores if 0.
+    pub decoders: usize,
+    /// What a picture may cost.
+    pub limits: Limits,
+    /// Clean-up of texts before tokenizing.
+    pub cleaning: TextCleaning,
+}
+
+impl Default for EmbedOptions {
+    fn default() -> Self {
+        EmbedOptions {
+            device: DeviceChoice::Auto,
+            offline: false,
+            cache_dir: None,
+            max_batch: 16,
+            max_wait: Duration::from_millis(2),
+            queue: 512,
+            decoders: 0,
+            limits: Limits::default(),
+            cleaning: TextCleaning::Off,
+        }
+    }
+}
+
+impl EmbedOptions {
+    fn check(&self) -> Result<()> {
+        let bounds = [
+            ("max_batch", self.max_batch, 1, 256),
+            ("queue", self.queue, 1, 100_000),
+            ("decoders", self.decoders, 0, 8),
+        ];
+        for (name, value, low, high) in bounds {
+            if !(low..=high).contains(&value) {
+                return Err(Error::InvalidInput(format!("{name} is {value}; expected {low} to {high}")));
+            }
+        }
+        if self.max_wait > Duration::from_secs(1) {
+            return Err(Error::InvalidInput(format!(
+                "max_wait is {:?}; expected at most 1 s",
+                self.max_wait
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// What there is to know of a loaded model.
+#[derive(Debug, Clone)]
+pub struct ModelInfo {
+    /// `bundled`, the last part of the path, or the hub id.
+    pub name: String,
+    /// 16 hex digits that change with any byte of weights, config, tokenizer or preprocessing.
+    pub fingerprint: String,
+    /// Length of the vectors.
+    pub dimension: usize,
+    /// What can be embedded.
+    pub modalities: [&'static str; 2],
+    /// `cpu`, `cuda` or `metal`.
+    pub device: &'static str,
+    /// The number format of the towers.
+    pub precision: &'static str,
+    /// Side of the square that a picture becomes, pixels.
+    pub image_size: usize,
+    /// Tokens of a text, with begin and end; the rest is cut.
+    pub context_length: usize,
+    /// How long loading took.
+    pub load_time: Duration,
+}
+
+struct Inner {
+    info: ModelInfo,
+    text: TextEncoder,
+    transform: Transform,
+    limits: Limits,
+    queue: Arc<Queue>,
+    decoders: rayon::ThreadPool,
+    capacity: usize,
+    text_slots: Semaphore,
+    image_slots: Semaphore,
+    /// Items of one request that wait at a time; the rest stays with the request.
+    window: usize,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+/// A loaded model with its queue. Cheap to clone; the worker ends with the last clone.
+#[derive(Clone)]
+pub struct Embedder(Arc<Inner>);
+
+impl std::fmt::Debug for Embedder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Embedder").field(&self.0.info).finish()
+    }
+}
+
+impl Embedder {
+    /// Load a model and start its worker. Blocks: reads, and for a hub model fetches, all weights.
+    ///
+    /// # Errors
+    /// `Model` if a file is missing, damaged, or asks for what is not implemented; `NotFound` if
+    /// the directory does not exist; `InvalidInput` if an option is out of its range.
+    pub fn load(spec: &ModelSpec, options: &EmbedOptions) -> Result<Embedder> {
+        options.check()?;
+        let started = Instant::now();
+        let name = spec.name();
+        let files = files::open(spec, options.offline, options.cache_dir.as_deref())?;
+        let config = ClipConfig::parse(&files.config)?;
+        let transform = Transform::parse(&files.preprocessor)?;
+        if transform.side() != config.image_size {
+            return Err(Error::Model(format!(
+                "preprocessor_config.json makes pictures of {} pixels, config.json has image_size {}",
+                transform.side(),
+                config.image_size
+            )));
+        }
+        let text = TextEncoder::parse(&files.tokenizer, &config, options.cleaning)?;
+        let mut weights = files.checkpoint.check(&config)?;
+        let device = device::open(options.device);
+        let towers = Towers::new(&config, &device, |name, _shape| weights.read(name))?;
+        let fingerprint =
+            weights::fingerprint(weights.digest(), &[&files.config, &files.tokenizer, &files.preprocessor]);
+        let info = ModelInfo {
+            name,
+            fingerprint,
+            dimension: config.projection,
+            modalities: ["text", "image"],
+            device: device::name(&device),
+            precision: "f32",
+            image_size: config.image_size,
+            context_length: config.context_length,
+            load_time: started.elapsed(),
+        };
+        Embedder::start(info, towers, text, transform, options)
+    }
+
+    fn start(
+        info: ModelInfo,
+        towers: Towers,
+        text: TextEncoder,
+        transform: Transform,
+        options: &EmbedOptions,
+    ) -> Result<Embedder> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let decoders = if options.decoders == 0 { cores } else { options.decoders }.min(MAX_DECODERS);
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(decoders)
+            .thread_name(|i| format!("decode-{i}"))
+            .panic_handler(|_| tracing::error!("a picture decoder panicked"))
+            .build()
+            .map_err(|e| Error::Internal(format!("the decoder threads cannot start: {e}")))?;
+        let queue = Arc::new(Queue::new());
+        let worker = Worker {
+            queue: queue.clone(),
+            towers,
+            transform: transform.clone(),
+            max_batch: options.max_batch,
+            max_wait: options.max_wait,
+        };
+        std::thread::Builder::new()
+            .name("towers".into())
+            .spawn(move || worker.run())
+            .map_err(|e| Error::Internal(format!("the worker thread cannot start: {e}")))?;
+        Ok(Embedder(Arc::new(Inner {
+            info,
+            text,
+            transform,
+            limits: options.limits,
+            queue,
+            decoders: pool,
+            capacity: options.queue,
+            text_slots: Semaphore::new(options.queue),
+            image_slots: Semaphore::new(options.queue),
+            window: (2 * options.max_batch + decoders).min(options.queue),
+        })))
+    }
+
+    /// What is loaded.
+    pub fn info(&self) -> &ModelInfo {
+        &self.0.info
+    }
+
+    /// Texts and pictures that wait or are being worked on.
+    pub fn queue_depth(&self) -> usize {
+        let (texts, images) = self.waiting();
+        texts + images
+    }
+
+    fn waiting(&self) -> (usize, usize) {
+        let of = |slots: &Semaphore| self.0.capacity - slots.available_permits().min(self.0.capacity);
+        (of(&self.0.text_slots), of(&self.0.image_slots))
+    }
+
+    /// Reserve room for `count` items in a lane.
+    fn admit<'a>(&'a self, slots: &'a Semaphore, count: usize, what: &str) -> Result<SemaphorePermit<'a>> {
+        slots.try_acquire_many(count as u32).map_err(|_| {
+            // `count` is at most the window, which is at most 100,000
+            let (texts, images) = self.waiting();
+            Error::Overloaded {
+                what: format!("the queue of {what} to embed is full ({} items)", self.0.capacity),
+                retry_after_secs: self.0.queue.drain_secs(texts, images),
+            }
+        })
+    }
+
+    /// Embed texts, in order. An empty text is allowed. Texts beyond the context length are cut.
+    ///
+    /// Returns one unit vector of `info().dimension` a text. A request of any size is worked off
+    /// piece by piece; only its current piece counts towards the queue.
+    ///
+    /// # Errors
+    /// `Overloaded` if the queue is full, `Unavailable` if the worker has ended, `Internal` if the
+    /// model fails.
+    pub async fn embed_texts(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
+        if texts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let window = texts.len().min(self.0.window);
+        let _room = self.admit(&self.0.text_slots, window, "texts")?;
+        let mut tokens = self.tokenize(texts).await?.into_iter().enumerate().collect::<Vec<_>>();
+        tokens.sort_by_key(|(_, ids)| ids.len()); // alike lengths meet in one batch
+        let order: Vec<usize> = tokens.iter().map(|(at, _)| *at).collect();
+        let mut vectors = vec![Vec::new(); order.len()];
+        let mut answers = stream::iter(tokens).map(|(_, ids)| self.embed_tokens(ids)).buffered(window);
+        for at in order {
+            if let Some(vector) = answers.next().await {
+                vectors[at] = vector?;
+            }
+        }
+        Ok(vectors)
+    }
+
+    async fn tokenize(&self, texts: Vec<String>) -> Result<Vec<Vec<u32>>> {
+        if texts.len() <= INLINE_TEXTS {
+            return texts.iter().map(|text| self.0.text.encode(text)).collect();
+        }
+        let (send, receive) = oneshot::channel();
+        let inner = self.0.clone();
+        self.0.decoders.spawn(move || {
+            let _ = send.send(texts.iter().map(|text| inner.text.encode(text)).collect());
+        });
+        receive.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    async fn embed_tokens(&self, ids: Vec<u32>) -> Result<Vec<f32>> {
+        let (send, receive) = oneshot::channel();
+        self.0.queue.push_text(ids, send);
+        receive.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Embed pictures (files: JPEG, PNG, WebP, GIF), in order.
+    ///
+    /// Returns for each picture a unit vector of `info().dimension`, or why it cannot be embedded
+    /// (`InvalidInput`, `TooLarge`). A request of any size is worked off piece by piece; only its
+    /// current piece counts towards the queue and is decoded in memory.
+    ///
+    /// # Errors
+    /// `Overloaded` if the queue is full, `Unavailable` if the worker has ended.
+    pub async fn embed_images(&self, images: Vec<Vec<u8>>) -> Result<Vec<Result<Vec<f32>>>> {
+        if images.is_empty() {
+            return Ok(Vec::new());
+        }
+        let window = images.len().min(self.0.window);
+        let _room = self.admit(&self.0.image_slots, window, "pictures")?;
+        let mut vectors = Vec::with_capacity(images.len());
+        let mut answers = stream::iter(images).map(|bytes| self.embed_image(bytes)).buffered(window);
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Err(error @ Error::Unavailable(_)) => return Err(error),
+                other => vectors.push(other),
+            }
+        }
+        Ok(vectors)
+    }
+
+    async fn embed_image(&self, bytes: Vec<u8>) -> Result<Vec<f32>> {
+        let (send, receive) = oneshot::channel();
+        let inner = self.0.clone();
+        inner.queue.clone().expect_image();
+        self.0.decoders.spawn(move || {
+            if send.is_closed() {
+                return inner.queue.drop_image(); // its caller has gone
+            }
+            let decoded = catch_unwind(AssertUnwindSafe(|| inner.transform.crop(&bytes, &inner.limits)));
+            match decoded {
+                Ok(Ok(crop)) => inner.queue.push_image(crop, send),
+                Ok(Err(error)) => {
+                    inner.queue.drop_image();
+                    let _ = send.send(Err(error));
+                }
+                Err(_) => {
+                    inner.queue.drop_image();
+                    let _ = send.send(Err(Error::InvalidInput("the picture cannot be decoded".into())));
+                }
+            }
+        });
+        receive.await.unwrap_or_else(|_| Err(stopped()))
+    }
+}
+
+fn stopped() -> Error {
+    Error::Unavailable("the embedder is stopping".into())
+}
