@@ -1,0 +1,258 @@
+"""The expected values of tests/parity.rs, computed by transformers and Pillow.
+
+    pip install -r requirements.txt
+    python make.py                            pictures, preprocessing, towers of the published shapes
+    python make.py --bundled models/bundled   the bundled model only; run it whenever its weights change
+
+Writes pictures/*, preprocess.safetensors, towers.safetensors, bundled.safetensors and bundled.json
+beside itself. Weights of the big shapes are not stored: `weights` is a generator that parity.rs
+repeats bit by bit.
+"""
+
+import argparse
+import json
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageFilter, ImageOps
+from safetensors.numpy import save_file
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+
+HERE = Path(__file__).parent
+PICTURES = HERE / "pictures"
+
+# name, text tower, vision tower, projection, pictures, texts
+TEXT_512 = dict(hidden_size=512, intermediate_size=2048, num_attention_heads=8, num_hidden_layers=12)
+TEXT_768 = dict(hidden_size=768, intermediate_size=3072, num_attention_heads=12, num_hidden_layers=12)
+VISION_768 = dict(hidden_size=768, intermediate_size=3072, num_attention_heads=12, num_hidden_layers=12)
+VISION_1024 = dict(hidden_size=1024, intermediate_size=4096, num_attention_heads=16, num_hidden_layers=24)
+SHAPES = [
+    ("vit-b-32", TEXT_512, {**VISION_768, "patch_size": 32}, 512, 2, 3),
+    ("vit-b-16", TEXT_512, {**VISION_768, "patch_size": 16}, 512, 1, 2),
+    ("vit-l-14", TEXT_768, {**VISION_1024, "patch_size": 14}, 768, 1, 2),
+]
+# Token sequences, begin to end: short, one word, the whole context of 77.
+BEGIN, END = 49406, 49407
+TOKENS = [
+    [BEGIN, 320, 1125, 539, 320, 2368, END],
+    [BEGIN, 1929, END],
+    [BEGIN, *[(i * 613 + 7) % 49000 for i in range(75)], END],
+]
+
+TEXTS = [
+    "a photo of a red shoe",
+    "",
+    "A PHOTO of a   RED shoe!",
+    "it's the dog's, isn't it? they'll've 42 bones",
+    "caf\u00e9 cr\u00e8me \u00e0 la carte, na\u00efve fa\u00e7ade",
+    "\u6771\u4eac\u30bf\u30ef\u30fc \u0440\u0443\u0441\u0441\u043a\u0438\u0439 \u05e9\u05dc\u05d5\u05dd",
+    "smiling face with heart-shaped eyes \U0001F60D\U0001F468\u200d\U0001F469\u200d\U0001F467",
+    "two dogs run over the wet sand of a beach while a child in a yellow raincoat looks at the "
+    "waves and a man with a hat takes a picture of both of them from the pier in the evening light",
+    "\u201ccurly\u201d \uff32\uff25\uff24 &amp; html",
+    "a\u0301 e\u0308 tab\there\nnew line",
+]
+
+
+# ---------------------------------------------------------------- generated weights
+
+
+def fnv1a(text):
+    state = 0xCBF29CE484222325
+    for byte in text.encode():
+        state = ((state ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+    return state
+
+
+def uniform(name, count):
+    """`count` f32 in [-1, 1): splitmix64 from the hash of the name, 24 bits each."""
+    with np.errstate(over="ignore"):
+        z = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(fnv1a(name))
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z ^= z >> np.uint64(31)
+    return (z >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-23) - np.float32(1)
+
+
+def weights(name, shape):
+    """The generated tensor of that name: norms near 1 and 0, matrices of unit gain."""
+    values = uniform(name, math.prod(shape))
+    if "norm" in name:
+        values = values * np.float32(0.1) + np.float32(1 if name.endswith("weight") else 0)
+    elif name.endswith("bias"):
+        values = values * np.float32(0.1)
+    elif "embedding" not in name or "patch_embedding" in name:
+        values = values * np.float32(math.sqrt(3 / math.prod(shape[1:])))
+    return values.reshape(shape)
+
+
+def unit(features):
+    return torch.nn.functional.normalize(features.float(), dim=-1).numpy()
+
+
+def check_spread(vectors, what):
+    """Different inputs must give different vectors, or the test could not fail."""
+    cosines = vectors @ vectors.T
+    assert np.isfinite(vectors).all() and (cosines - np.eye(len(vectors))).max() < 0.9999, f"{what}: {cosines}"
+
+
+@torch.no_grad()
+def make_towers():
+    golden = {}
+    for name, text, vision, projection, pictures, texts in SHAPES:
+        ids = {"bos_token_id": BEGIN, "eos_token_id": END, "pad_token_id": END}
+        config = CLIPConfig(
+            text_config={**text, **ids, "vocab_size": 49408, "max_position_embeddings": 77},
+            vision_config={**vision, "image_size": 224},
+            projection_dim=projection,
+        )
+        with torch.device("meta"):
+            model = CLIPModel(config)
+        state = {
+            key: torch.from_numpy(weights(key, tuple(value.shape)))
+            for key, value in model.state_dict().items()
+            if value.ndim > 0 and not key.endswith("position_ids")
+        }
+        model = CLIPModel(config)
+        missing, unexpected = model.load_state_dict(state, strict=False)
+        assert set(missing) <= {"logit_scale"} and not unexpected, (missing, unexpected)
+        model.eval()
+        pixels = np.stack([uniform(f"pixels.{i}", 3 * 224 * 224).reshape(3, 224, 224) for i in range(pictures)])
+        image = unit(model.get_image_features(torch.from_numpy(pixels) * 2))
+        text_vectors = [unit(model.get_text_features(torch.tensor([TOKENS[i]])))[0] for i in range(texts)]
+        golden[f"{name}.image"], golden[f"{name}.text"] = image, np.stack(text_vectors)
+        check_spread(golden[f"{name}.text"], name)
+        check_spread(image, name)
+        print(name, "done")
+    save_file(golden, HERE / "towers.safetensors")
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def scene(width, height, seed):
+    """Smooth colours, edges and a little noise: something to resize."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width]
+    picture = np.stack(
+        [
+            127 + 120 * np.sin(x / (7 + seed) + y / 23),
+            127 + 120 * np.cos(y / (5 + seed) - x / 31),
+            255.0 * ((x // 9 + y // 11) % 2),
+        ],
+        -1,
+    )
+    picture[height // 3 : height // 2, width // 4 : width // 2] = rng.integers(0, 255, 3)
+    picture += rng.normal(0, 4, picture.shape)
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def write_png16(path, pixels):
+    """16-bit PNG, grey or RGB; Pillow writes the latter only with 8."""
+    height, width = pixels.shape[:2]
+    raw = b"".join(b"\0" + pixels[row].astype(">u2").tobytes() for row in range(height))
+    header = struct.pack(">IIBBBBB", width, height, 16, 2 if pixels.ndim == 3 else 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(raw, 9)), (b"IEND", b"")]
+    with open(path, "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        for kind, body in chunks:
+            file.write(struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)))
+
+
+def make_pictures():
+    PICTURES.mkdir(exist_ok=True)
+
+    def picture(w, h, seed):
+        return Image.fromarray(scene(w, h, seed))
+
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotate by 90 degrees
+    picture(120, 90, 1).save(PICTURES / "turned.jpg", quality=90, exif=exif)
+    picture(150, 100, 2).convert("L").save(PICTURES / "grey.jpg", quality=90)
+    picture(100, 130, 3).convert("CMYK").save(PICTURES / "cmyk.jpg", quality=92)
+    picture(140, 100, 4).save(PICTURES / "progressive.jpg", quality=85, progressive=True)
+    alpha = picture(90, 90, 5).convert("RGBA")
+    alpha.putalpha(Image.fromarray((np.mgrid[0:90, 0:90][1] * 2.8).astype(np.uint8)))
+    alpha.save(PICTURES / "alpha.png", optimize=True)
+    write_png16(PICTURES / "rgb16.png", scene(70, 80, 6).astype(np.uint16) * 257 // 3 * 3)
+    write_png16(PICTURES / "grey16.png", scene(70, 80, 7)[..., 0].astype(np.uint16) * 256 + 77)
+    picture(80, 60, 8).quantize(64).save(PICTURES / "palette.png", optimize=True)
+    frames = [picture(75, 70, 9).quantize(64), picture(75, 70, 10).quantize(64)]
+    frames[0].save(PICTURES / "two-frames.gif", save_all=True, append_images=frames[1:], duration=100)
+    picture(130, 90, 11).save(PICTURES / "lossless.webp", lossless=True)
+    picture(130, 90, 12).save(PICTURES / "lossy.webp", quality=85)
+    picture(300, 40, 13).filter(ImageFilter.GaussianBlur(1)).save(PICTURES / "wide.png", optimize=True)
+    picture(33, 250, 14).filter(ImageFilter.GaussianBlur(1)).save(PICTURES / "tall.png", optimize=True)
+    picture(9, 7, 15).save(PICTURES / "tiny.png", optimize=True)
+
+
+def reference_rgb(path):
+    """What the server promises: upright, over white, 16 bits rounded to 8."""
+    if path.name.endswith("16.png"):
+        # Pillow cuts 16-bit RGB and clips 16-bit grey; take the values from the generator instead.
+        wide = {"rgb16": scene(70, 80, 6).astype(np.uint16) * 257 // 3 * 3}
+        wide["grey16"] = np.repeat(scene(70, 80, 7)[..., :1].astype(np.uint16) * 256 + 77, 3, -1)
+        return Image.fromarray(np.round(wide[path.stem] / 257.0).astype(np.uint8))
+    image = ImageOps.exif_transpose(Image.open(path))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGB", image.size, (255, 255, 255))
+        white.paste(image, mask=image.getchannel("A"))
+        return white
+    return image.convert("RGB")
+
+
+def make_preprocess():
+    golden = {}
+    # A fixed small tower input, so that the file stays small; `wide` also with resize above crop.
+    for path in sorted(PICTURES.iterdir()):
+        plain = CLIPImageProcessor(
+            size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64}, do_rescale=False, do_normalize=False
+        )
+        golden[path.name] = plain(reference_rgb(path), return_tensors="np")["pixel_values"][0].astype(np.uint8)
+    wide = reference_rgb(PICTURES / "wide.png")
+    margin = CLIPImageProcessor(size=72, crop_size=48)
+    golden["wide.normalised"] = margin(wide, return_tensors="np")["pixel_values"][0].astype(np.float32)
+    save_file(golden, HERE / "preprocess.safetensors")
+
+
+# ---------------------------------------------------------------- the bundled model
+
+
+@torch.no_grad()
+def make_bundled(directory):
+    from transformers import PreTrainedTokenizerFast
+
+    model = CLIPModel.from_pretrained(directory, torch_dtype=torch.float32).eval()
+    processor = CLIPImageProcessor.from_pretrained(directory)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(directory / "tokenizer.json"))
+    context = model.config.text_config.max_position_embeddings
+    golden = {}
+    tokens = [tokenizer(text, truncation=True, max_length=context)["input_ids"] for text in TEXTS]
+    golden["text"] = np.stack([unit(model.get_text_features(torch.tensor([ids])))[0] for ids in tokens])
+    names = sorted(path.name for path in PICTURES.iterdir())
+    pixels = [processor(reference_rgb(PICTURES / name), return_tensors="pt")["pixel_values"] for name in names]
+    golden["image"] = np.concatenate([unit(model.get_image_features(p)) for p in pixels])
+    save_file(golden, HERE / "bundled.safetensors")
+    record = {"texts": TEXTS, "tokens": tokens, "pictures": names}
+    (HERE / "bundled.json").write_text(json.dumps(record, indent=1, ensure_ascii=True) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundled", type=Path, metavar="DIR", help="only the values of this model directory")
+    arguments = parser.parse_args()
+    if arguments.bundled:
+        make_bundled(arguments.bundled)
+    else:
+        make_pictures()
+        make_preprocess()
+        make_towers()
+
+
+if __name__ == "__main__":
+    main()
