@@ -2,6 +2,7 @@
 //!
 //! The modules stand in levels; a module uses only modules of lower levels (`tests/tidy.rs`).
 
+pub mod collection;
 pub mod distance;
 pub mod embed;
 pub mod error;

@@ -118,6 +118,11 @@ impl Index {
         Self { shared: Arc::new(shared) }
     }
 
+    /// How vectors are compared.
+    pub fn distance(&self) -> Distance {
+        self.shared.distance
+    }
+
     /// Adds a vector (normalised here under cosine). Slots are strictly increasing.
     ///
     /// # Errors

@@ -1,0 +1,190 @@
+//! One collection: its points on disk (storage) and its vectors in memory (index), kept in step.
+//!
+//! A change is checked, committed, and then repeated in memory by the commit hook, on the
+//! writer's thread, in the order of commits and before it is acknowledged: who was told that a
+//! point is written finds it. Memory is rebuilt from storage when the collection is opened.
+//!
+//! - `state` is what is in memory, `write` changes it, `read` and `search` answer from it.
+//! - `filter` says what a filter means; `verdict` and `payload_index` what is known of it
+//!   without reading payloads.
+//! - `mmr` spreads hits out.
+
+mod filter;
+mod mmr;
+mod payload_index;
+mod read;
+mod search;
+mod state;
+mod verdict;
+mod write;
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::error::{Error, Result};
+use crate::index::Index;
+use crate::storage::Volume;
+use crate::types::{
+    CollectionConfig, CollectionName, JsonPath, PayloadFieldType, PayloadSelector, PointId, VectorName,
+    VectorParams,
+};
+use payload_index::PayloadIndex;
+use state::{Memory, State};
+
+pub use mmr::{MAX_MMR_CANDIDATES, Mmr};
+pub use read::{MAX_SCROLL, Scroll};
+pub use search::{MAX_EXCLUDED, MAX_LIMIT, MAX_OFFSET, Query};
+pub use write::{PayloadEdit, Target};
+
+/// Which parts of a point a reader wants.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fields {
+    /// Of its payload.
+    pub payload: PayloadSelector,
+    /// Of its vectors.
+    pub vectors: VectorSelector,
+}
+
+impl Fields {
+    /// Ids alone.
+    pub const NONE: Fields = Fields { payload: PayloadSelector::None, vectors: VectorSelector::None };
+}
+
+/// Which vectors a reader wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VectorSelector {
+    /// None: the answer holds no vectors.
+    None,
+    /// Every vector that the point has.
+    All,
+    /// Those of these names that the point has.
+    Names(Vec<VectorName>),
+}
+
+/// How a collection stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CollectionInfo {
+    /// Its configuration.
+    pub config: CollectionConfig,
+    /// Points.
+    pub points: usize,
+    /// Vectors, of all names.
+    pub vectors: usize,
+    /// Vectors in a graph; the others are searched exactly.
+    pub indexed_vectors: usize,
+    /// A graph is being built or waits for its turn.
+    pub building: bool,
+    /// Bytes of its log.
+    pub disk_bytes: u64,
+    /// Why nothing can be written; `None` where everything can.
+    pub read_only: Option<String>,
+    /// Payload indexes.
+    pub payload_indexes: Vec<PayloadIndexInfo>,
+}
+
+/// How a payload index stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayloadIndexInfo {
+    /// The field.
+    pub path: String,
+    /// What it holds.
+    pub kind: PayloadFieldType,
+    /// Points that have a value in it.
+    pub points: usize,
+}
+
+/// One collection. All calls block; share it between threads.
+pub struct Collection {
+    volume: Arc<Volume>,
+    memory: Arc<Memory>,
+    /// Shared by writers that need not know what is stored (upsert, delete); taken alone by
+    /// those that read first and write what follows from it, so that no change is lost between.
+    gate: RwLock<()>,
+}
+
+impl Collection {
+    /// Builds what is kept in memory from the volume. Searches are exact when this returns;
+    /// graphs are built in the background. Once per volume: the commit hook is set here.
+    ///
+    /// # Errors
+    /// `Corrupted` where a stored point does not fit the configuration; those of storage.
+    pub fn open(volume: Arc<Volume>) -> Result<Self> {
+        let config = volume.config();
+        let index =
+            |(name, params): (&VectorName, &VectorParams)| (name.clone(), Index::new(params, config.hnsw));
+        let mut state = State::default();
+        for (path, &kind) in &config.payload_indexes {
+            let index = PayloadIndex::new(JsonPath::parse(path).map_err(Error::Corrupted)?, kind);
+            state.payload_indexes.insert(path.clone(), index);
+        }
+        let memory = Memory {
+            state: RwLock::new(State::default()),
+            indexes: config.vectors.iter().map(index).collect(),
+        };
+        volume.scan(|id, point| {
+            memory.put(&mut state, id, &point.payload, &point.vectors).map_err(|error| {
+                Error::Corrupted(format!("point {id} of collection `{}`: {error}", volume.name()))
+            })
+        })?;
+        *memory.state.write() = state;
+        let memory = Arc::new(memory);
+        // Weak: a collection that is dropped stops its builds though the volume lives on.
+        let hook = Arc::downgrade(&memory);
+        volume.on_commit(Box::new(move |_, change| {
+            if let Some(memory) = hook.upgrade() {
+                memory.apply(change);
+            }
+        }));
+        Ok(Self { volume, memory, gate: RwLock::new(()) })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &CollectionName {
+        self.volume.name()
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> CollectionConfig {
+        self.volume.config()
+    }
+
+    /// How it stands.
+    pub fn info(&self) -> CollectionInfo {
+        let (points, payload_indexes) = {
+            let state = self.memory.state.read();
+            let info = |(path, index): (&String, &PayloadIndex)| PayloadIndexInfo {
+                path: path.clone(),
+                kind: index.kind(),
+                points: index.filled().len() as usize,
+            };
+            (state.slots.len(), state.payload_indexes.iter().map(info).collect())
+        };
+        let indexes: Vec<_> = self.memory.indexes.values().map(Index::state).collect();
+        CollectionInfo {
+            config: self.config(),
+            points,
+            vectors: indexes.iter().map(|index| index.vectors).sum(),
+            indexed_vectors: indexes.iter().map(|index| index.indexed_vectors).sum(),
+            building: indexes.iter().any(|index| index.building),
+            disk_bytes: self.volume.disk_bytes(),
+            read_only: self.volume.read_only_reason(),
+            payload_indexes,
+        }
+    }
+
+    /// The index and the parameters of a vector name.
+    fn index(&self, name: &str) -> Result<&Index> {
+        self.memory
+            .indexes
+            .get(name)
+            .ok_or_else(|| Error::InvalidInput(format!("Not existing vector name error: {name}")))
+    }
+
+    fn slot_of(&self, id: PointId) -> Option<u32> {
+        self.memory.state.read().slots.get(&id).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests;

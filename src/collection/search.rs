@@ -1,0 +1,225 @@
+//! The search for the nearest points. The index finds slots; what a filter leaves open is
+//! decided by reading payloads, of few points if that is enough.
+
+use std::collections::{HashMap, HashSet};
+
+use roaring::RoaringBitmap;
+
+use crate::error::{Error, Result};
+use crate::index::{self, Hit, Index, Mode, Search};
+use crate::types::{Filter, PointId, ScoredPoint, VectorName};
+
+use super::mmr::{self, Mmr};
+use super::read::ReadBack;
+use super::verdict::{Verdict, judge};
+use super::{Collection, Fields};
+
+/// Most hits of one search.
+pub const MAX_LIMIT: usize = 10_000;
+/// Most hits that may be skipped: skipped ones are found too.
+pub const MAX_OFFSET: usize = 10_000;
+/// Most points that may be left out by id: so many more are searched for.
+pub const MAX_EXCLUDED: usize = 10_000;
+/// Up to so many open points are looked at before the search; of more, only those found.
+const LOOKED_AT_FIRST: u64 = 1_000;
+/// So many more than wanted are searched for where the filter is open.
+const OVERSAMPLING: usize = 4;
+/// A search whose points vanish under its hands is repeated for 2 and for 4 times as many.
+const MOST_MORE: usize = 4;
+
+/// A search for the nearest points.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// The vector whose neighbours are wanted; normalised here under cosine.
+    pub vector: Vec<f32>,
+    /// Which of the points' vectors it is compared with.
+    pub using: VectorName,
+    /// Only points that it lets through.
+    pub filter: Option<Filter>,
+    /// Points that are left out, at most [`MAX_EXCLUDED`].
+    pub exclude: Vec<PointId>,
+    /// Hits, 1 to [`MAX_LIMIT`].
+    pub limit: usize,
+    /// Hits that are skipped, at most [`MAX_OFFSET`].
+    pub offset: usize,
+    /// Only hits at least as good.
+    pub score_threshold: Option<f32>,
+    /// Candidates of the graph walk, at most [`index::MAX_EF`].
+    pub ef: Option<usize>,
+    /// Whether the graph may be used.
+    pub mode: Mode,
+    /// Spreads the hits out.
+    pub mmr: Option<Mmr>,
+    /// What is read of each hit.
+    pub fields: Fields,
+}
+
+impl Query {
+    /// The nearest `limit` points by the vector named `using`, ids and scores alone.
+    pub fn new(vector: Vec<f32>, using: VectorName, limit: usize) -> Self {
+        Self {
+            vector,
+            using,
+            filter: None,
+            exclude: Vec::new(),
+            limit,
+            offset: 0,
+            score_threshold: None,
+            ef: None,
+            mode: Mode::Auto,
+            mmr: None,
+            fields: Fields::NONE,
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let within = |field: &str, value: usize, low: usize, high: usize| {
+            if (low..=high).contains(&value) {
+                return Ok(());
+            }
+            Err(Error::InvalidInput(format!("{field} is {value}, it must be from {low} to {high}")))
+        };
+        within("limit", self.limit, 1, MAX_LIMIT)?;
+        within("offset", self.offset, 0, MAX_OFFSET)?;
+        within("excluded points", self.exclude.len(), 0, MAX_EXCLUDED)?;
+        within("hnsw_ef", self.ef.unwrap_or(1), 0, index::MAX_EF)?;
+        self.mmr.as_ref().map_or(Ok(()), Mmr::check)
+    }
+}
+
+/// A point that was found, before anything is read of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    pub(super) id: PointId,
+    pub(super) slot: u32,
+    pub(super) score: f32,
+}
+
+/// What was found, best first.
+struct Page {
+    found: Vec<Found>,
+    /// Some hits were deleted or written again before their points could be named.
+    lost: bool,
+}
+
+impl Collection {
+    /// The nearest points, best first, ties in the order in which they were written. Points that
+    /// are deleted while it runs are not answered.
+    ///
+    /// # Errors
+    /// `InvalidInput` that names what is out of its range, or the vector name; those of reading.
+    pub fn search(&self, query: &Query) -> Result<Vec<ScoredPoint>> {
+        query.check()?;
+        self.check_fields(&query.fields)?;
+        let index = self.index(&query.using)?;
+        let mut more = 1;
+        loop {
+            let Page { found, mut lost } = self.find(index, query, more)?;
+            let mut points = Vec::with_capacity(query.limit.min(found.len()));
+            for Found { id, score, .. } in found {
+                if points.len() == query.limit {
+                    break;
+                }
+                match self.read(id, &query.fields)? {
+                    Some(ReadBack { version, payload, vectors }) => {
+                        points.push(ScoredPoint { id, version, score, payload, vectors });
+                    }
+                    None => lost = true,
+                }
+            }
+            if !lost || points.len() == query.limit || more == MOST_MORE {
+                return Ok(points);
+            }
+            // Some were deleted or written again meanwhile: others take their place.
+            more *= 2;
+        }
+    }
+
+    /// The hits of a query without what is read of them: a page, or `more` times as many hits.
+    fn find(&self, index: &Index, query: &Query, more: usize) -> Result<Page> {
+        let page = query.offset + query.limit * more;
+        let wanted = query.mmr.as_ref().map_or(page, |mmr| mmr.candidates);
+        let most = (wanted + query.exclude.len()).min(index::MAX_LIMIT);
+        let Page { mut found, lost } = self.nearest(index, query, most)?;
+        let exclude: HashSet<PointId> = query.exclude.iter().copied().collect();
+        found.retain(|found| !exclude.contains(&found.id));
+        if let Some(threshold) = query.score_threshold {
+            let distance = index.distance();
+            found.retain(|found| distance.reaches(found.score, threshold));
+        }
+        found.truncate(wanted);
+        if let Some(mmr) = &query.mmr {
+            found = mmr::spread_out(index, mmr, found, page);
+        }
+        let found = found.into_iter().skip(query.offset).collect();
+        Ok(Page { found, lost })
+    }
+
+    /// The nearest `wanted` points that the filter lets through.
+    fn nearest(&self, index: &Index, query: &Query, wanted: usize) -> Result<Page> {
+        let Some(filter) = query.filter.as_ref().filter(|filter| !filter.is_empty()) else {
+            return Ok(self.with_ids(hits(index, query, wanted, None)?));
+        };
+        let verdict = judge(filter, &self.memory.state.read());
+        if verdict.maybe.len() > LOOKED_AT_FIRST
+            && let Some(found) = self.nearest_open(index, query, filter, &verdict, wanted)?
+        {
+            return Ok(found);
+        }
+        let allowed = self.certain(filter, verdict)?;
+        Ok(self.with_ids(hits(index, query, wanted, Some(&allowed))?))
+    }
+
+    /// Searches among all that may be let through and looks at what is found, with growing
+    /// limits. `None` where too few of them are let through for that to end soon.
+    fn nearest_open(
+        &self,
+        index: &Index,
+        query: &Query,
+        filter: &Filter,
+        verdict: &Verdict,
+        wanted: usize,
+    ) -> Result<Option<Page>> {
+        let possible = verdict.possible();
+        let mut known: HashMap<u32, bool> = HashMap::new();
+        let mut limit = wanted.max(16).saturating_mul(OVERSAMPLING);
+        while limit <= index::MAX_LIMIT && (limit as u64) < possible.len() {
+            let hits = hits(index, query, limit, Some(&possible))?;
+            let exhausted = hits.len() < limit;
+            let Page { mut found, lost } = self.with_ids(hits);
+            let mut error = None;
+            found.retain(|found| {
+                verdict.yes.contains(found.slot)
+                    || *known.entry(found.slot).or_insert_with(|| {
+                        self.lets_through(filter, found.slot, found.id).unwrap_or_else(|failed| {
+                            error = Some(failed);
+                            false
+                        })
+                    })
+            });
+            if let Some(error) = error {
+                return Err(error);
+            }
+            if found.len() >= wanted || exhausted {
+                found.truncate(wanted);
+                return Ok(Some(Page { found, lost }));
+            }
+            limit = limit.saturating_mul(OVERSAMPLING);
+        }
+        Ok(None)
+    }
+
+    /// The points of the hits.
+    fn with_ids(&self, hits: Vec<Hit>) -> Page {
+        let state = self.memory.state.read();
+        let all = hits.len();
+        let found = |Hit { slot, score }| Some(Found { id: *state.ids.get(&slot)?, slot, score });
+        let found: Vec<Found> = hits.into_iter().filter_map(found).collect();
+        let lost = found.len() < all;
+        Page { found, lost }
+    }
+}
+
+fn hits(index: &Index, query: &Query, limit: usize, allow: Option<&RoaringBitmap>) -> Result<Vec<Hit>> {
+    index.search(&query.vector, &Search { limit, ef: query.ef, mode: query.mode, allow })
+}

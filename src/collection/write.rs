@@ -1,0 +1,210 @@
+//! Changes of a collection. Everything is checked before anything is committed.
+
+use std::collections::BTreeSet;
+
+use crate::distance;
+use crate::error::{Error, Result};
+use crate::storage::Change;
+use crate::types::{
+    CollectionConfig, Distance, Filter, JsonPath, Payload, PayloadFieldType, Point, PointId, check_vector,
+    merge_payload,
+};
+
+use super::Collection;
+use super::payload_index::PayloadIndex;
+
+/// Bytes of payload, roughly, that one commit of a payload change carries; storage takes 64 MiB.
+const PAYLOAD_BYTES_PER_COMMIT: usize = 16 * 1024 * 1024;
+/// Most payload indexes of a collection: each is held in memory and kept up with every write.
+const MAX_PAYLOAD_INDEXES: usize = 64;
+
+/// The points that a change is meant for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Target {
+    /// Those of these ids that exist.
+    Ids(Vec<PointId>),
+    /// All that the filter lets through.
+    Matching(Filter),
+}
+
+/// What becomes of a payload.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PayloadEdit {
+    /// These keys are set, each whole, in the payload or in the object at the path; a null
+    /// removes its key.
+    Merge(Payload, Option<JsonPath>),
+    /// This is the payload from now on.
+    Overwrite(Payload),
+    /// What these paths reach is removed.
+    RemoveKeys(Vec<JsonPath>),
+    /// The payload is empty from now on.
+    Clear,
+}
+
+impl PayloadEdit {
+    fn apply(&self, payload: &mut Payload) {
+        match self {
+            PayloadEdit::Merge(more, None) => merge_payload(payload, more),
+            PayloadEdit::Merge(more, Some(path)) => path.merge_into(payload, more),
+            PayloadEdit::Overwrite(new) => payload.clone_from(new),
+            PayloadEdit::RemoveKeys(paths) => paths.iter().for_each(|path| path.remove_from(payload)),
+            PayloadEdit::Clear => payload.clear(),
+        }
+    }
+}
+
+impl Collection {
+    /// Writes points, replacing those of the same ids; all or none. Under cosine what is stored
+    /// is the normalised vector. Returns the sequence number of the change.
+    ///
+    /// # Errors
+    /// `InvalidInput` that names `points[i]` and the vector; those of the volume's commit.
+    pub fn upsert(&self, mut points: Vec<Point>) -> Result<u64> {
+        let config = self.config();
+        for (i, point) in points.iter_mut().enumerate() {
+            check_point(point, &config).map_err(|error| error.at(format!("points[{i}]")))?;
+        }
+        self.memory.state.read().check_slots()?;
+        let _others_may_write = self.gate.read();
+        self.volume.commit(Change::Upsert(points))
+    }
+
+    /// Deletes points; absent ids are passed over.
+    ///
+    /// # Errors
+    /// Those of the volume's commit.
+    pub fn delete(&self, ids: Vec<PointId>) -> Result<u64> {
+        let _others_may_write = self.gate.read();
+        self.volume.commit(Change::Delete(ids))
+    }
+
+    /// Deletes every point that the filter lets through, in one change.
+    ///
+    /// # Errors
+    /// Those of reading payloads and of the volume's commit.
+    pub fn delete_matching(&self, filter: &Filter) -> Result<u64> {
+        let _alone = self.gate.write();
+        let ids = self.matching_ids(filter)?;
+        self.volume.commit(Change::Delete(ids))
+    }
+
+    /// Edits the payloads of points. No edit is lost between two callers. More than about 16 MB
+    /// of payloads are committed in several parts, each whole.
+    ///
+    /// # Errors
+    /// Those of reading payloads and of the volume's commit.
+    pub fn change_payload(&self, target: &Target, edit: &PayloadEdit) -> Result<u64> {
+        let _alone = self.gate.write();
+        let ids: BTreeSet<PointId> = match target {
+            Target::Ids(ids) => ids.iter().copied().collect(),
+            Target::Matching(filter) => self.matching_ids(filter)?.into_iter().collect(),
+        };
+        let mut part = Vec::new();
+        let mut part_bytes = 0;
+        for id in ids {
+            if part_bytes >= PAYLOAD_BYTES_PER_COMMIT {
+                self.volume.commit(Change::SetPayload(std::mem::take(&mut part)))?;
+                part_bytes = 0;
+            }
+            let Some(mut payload) = self.volume.payload(id)? else { continue };
+            edit.apply(&mut payload);
+            part_bytes += 64 + bytes(&payload);
+            part.push((id, payload));
+        }
+        self.volume.commit(Change::SetPayload(part))
+    }
+
+    /// Creates a payload index, or builds one anew with another kind.
+    ///
+    /// # Errors
+    /// `InvalidInput` where there are too many; those of storage.
+    pub fn create_payload_index(&self, path: JsonPath, kind: PayloadFieldType) -> Result<u64> {
+        let _alone = self.gate.write(); // nothing is written while the points are read
+        let mut config = self.config();
+        let key = path.as_str().to_owned();
+        if config.payload_indexes.len() >= MAX_PAYLOAD_INDEXES && !config.payload_indexes.contains_key(&key) {
+            return Err(Error::InvalidInput(format!(
+                "the collection has {MAX_PAYLOAD_INDEXES} payload indexes, more are not allowed"
+            )));
+        }
+        let mut index = PayloadIndex::new(path, kind);
+        let slots: Vec<_> = self.memory.state.read().slots.iter().map(|(&id, &slot)| (id, slot)).collect();
+        for (id, slot) in slots {
+            if let Some(payload) = self.volume.payload(id)? {
+                index.insert(slot, &payload);
+            }
+        }
+        config.payload_indexes.insert(key.clone(), kind);
+        let version = self.volume.commit(Change::Configure(config))?;
+        self.memory.state.write().payload_indexes.insert(key, index);
+        Ok(version)
+    }
+
+    /// Drops a payload index; where there is none nothing changes.
+    ///
+    /// # Errors
+    /// Those of the volume's commit.
+    pub fn delete_payload_index(&self, path: &JsonPath) -> Result<u64> {
+        let _alone = self.gate.write();
+        let mut config = self.config();
+        config.payload_indexes.remove(path.as_str());
+        let version = self.volume.commit(Change::Configure(config))?;
+        self.memory.state.write().payload_indexes.remove(path.as_str());
+        Ok(version)
+    }
+
+    /// Changes the configuration apart from the vectors' sizes and distances and the payload
+    /// indexes, which stay as they are. A graph's new parameters are used when the collection
+    /// is opened next.
+    ///
+    /// # Errors
+    /// `Validation` where a value is out of range; those of the volume's commit.
+    pub fn configure(&self, edit: impl FnOnce(&mut CollectionConfig)) -> Result<u64> {
+        let _alone = self.gate.write();
+        let old = self.config();
+        let mut config = old.clone();
+        edit(&mut config);
+        config.payload_indexes = old.payload_indexes;
+        let same_vectors = config.vectors.len() == old.vectors.len()
+            && config.vectors.iter().zip(&old.vectors).all(|((name, new), (old_name, old))| {
+                name == old_name && new.size == old.size && new.distance == old.distance
+            });
+        if !same_vectors {
+            return Err(Error::InvalidInput(
+                "the names, sizes and distances of a collection's vectors cannot be changed".into(),
+            ));
+        }
+        config.validate()?;
+        self.volume.commit(Change::Configure(config))
+    }
+}
+
+/// Checks a point's vectors, and normalises those under cosine.
+fn check_point(point: &mut Point, config: &CollectionConfig) -> Result<()> {
+    for (name, vector) in &mut point.vectors {
+        let params = config
+            .vectors
+            .get(name)
+            .ok_or_else(|| Error::InvalidInput(format!("Not existing vector name error: {name}")))?;
+        check_vector(vector, params.size, params.distance).map_err(|error| {
+            if name.is_empty() { error.at("vector") } else { error.at(format!("vector `{name}`")) }
+        })?;
+        if params.distance == Distance::Cosine {
+            distance::normalise(vector);
+        }
+    }
+    Ok(())
+}
+
+/// What a payload takes in JSON, roughly.
+fn bytes(payload: &Payload) -> usize {
+    fn of(value: &serde_json::Value) -> usize {
+        match value {
+            serde_json::Value::String(text) => text.len() + 2,
+            serde_json::Value::Array(items) => items.iter().map(|item| of(item) + 1).sum(),
+            serde_json::Value::Object(map) => bytes(map),
+            _ => 16,
+        }
+    }
+    payload.iter().map(|(key, value)| key.len() + of(value) + 4).sum()
+}
