@@ -5,7 +5,7 @@
 //! - [`Volume`] is one collection's points on disk. A commit is acknowledged when its frame is
 //!   durable in the log and applied to the view.
 //! - `frame`, `record`, `segment`, `log` are the log; `keys`, `codec`, `view` the view;
-//!   `replay` and `recovery` bring them together; `writer` and `compaction` run on the volume's
+//!   `replay`, `recovery` and `reconcile` bring them together; `writer` and `compaction` run on the volume's
 //!   one writer thread.
 //!
 //! Invariants: every read verifies a checksum; what was acknowledged is never lost silently; a
@@ -27,6 +27,7 @@ mod keys;
 mod log;
 mod manifest;
 mod mmap;
+mod reconcile;
 mod record;
 mod recovery;
 mod replay;

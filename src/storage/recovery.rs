@@ -1,11 +1,8 @@
-//! Opens a collection: reads its log, compares the view with it, and decides what counts.
+//! Opens a collection: reads its log, cuts a torn end off, lets `reconcile` decide what counts
+//! and make the view show it.
 //!
-//! - The log is whole: it is the truth, and the view is made to show it.
-//! - The log ends in bytes that are no frame, and nothing knows of a later change: a torn write
-//!   that was never acknowledged. It is kept aside and cut off.
-//! - The log is damaged and the view is proven whole (its fingerprint holds) and every record it
-//!   points to verifies: the view counts, and a compaction writes a new log from it.
-//! - Otherwise the collection opens read-only with what can still be read, and says what is lost.
+//! A torn end is bytes that are no frame at the very end of the log, where nothing knows of a later
+//! change: a write that was never acknowledged. It is kept aside before it is cut off.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -14,21 +11,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::types::{CollectionConfig, CollectionName, PointId};
+use crate::types::CollectionConfig;
 
-use super::codec::{self, Entry, State, Totals};
-use super::durable;
+use super::codec::{State, Totals};
 use super::log::Log;
 use super::manifest::Manifest;
-use super::replay::{self, Entries, LogId, Replay, Start, Tail};
+use super::reconcile::{Seen, Verdict, config_json, finish_view, judge, show};
+use super::replay::{self, LogId, Start, Tail};
 use super::segment::{self, HEADER, Header, Segment, Segments};
-use super::view::{Batch, View};
-use super::{StoreOptions, keys, record};
+use super::view::View;
+use super::{StoreOptions, durable};
 
 /// Most torn ends that are kept aside per collection; more have never helped anyone.
 const MAX_KEPT: usize = 16;
-/// Points that go into the view at once.
-const VIEW_BATCH: usize = 2048;
 
 /// A collection ready to be used.
 #[derive(Debug)]
@@ -71,13 +66,13 @@ pub fn recover(
         LogId { salt: manifest.salt, generation: manifest.generation, first_segment: manifest.first_segment };
     let mut segments = open_segments(&log_dir, id)?;
     let seen = Seen::read(view, number, &manifest)?;
-    let mut replay = replay::replay(&segments, id, Start::default());
     let evidence = seen.evidence().max(clean_seq.unwrap_or(0));
+    let start = Start { known_seq: evidence, ..Start::default() };
+    let mut replay = replay::replay(&segments, id, start);
     if evidence > replay.last_seq {
         let first = replay.last_seq + 1;
         replay.missing.push(first..=evidence);
         replay.damage.push(format!("changes {first} to {evidence} are missing at the end"));
-        replay.tail = None;
     }
     if let Some(tail) = replay.tail.take() {
         cut_off(dir, &log_dir, &tail)?;
@@ -124,11 +119,6 @@ pub fn recover(
     let heal = damage.is_some() && read_only.is_none();
     let last_seq = replay.last_seq;
     Ok(Recovered { manifest, log, segments: table, config, last_seq, totals, read_only, heal })
-}
-
-/// The configuration as the view holds it.
-pub fn config_json(config: &CollectionConfig) -> Result<Vec<u8>> {
-    serde_json::to_vec(config).map_err(|error| Error::Internal(format!("configuration as JSON: {error}")))
 }
 
 fn read_header(log_dir: &Path, number: u32) -> Result<Option<Header>> {
@@ -230,213 +220,4 @@ fn cut_off(dir: &Path, log_dir: &Path, tail: &Tail) -> Result<()> {
         file.sync_all()
     };
     cut().map_err(|error| durable::at(&path, &error))
-}
-
-/// The view's part of a collection, as it was found.
-struct Seen {
-    entries: Entries,
-    /// Keys whose values are damaged or that are no keys.
-    bad_keys: Vec<Vec<u8>>,
-    /// The state, where it is this collection's.
-    state: Option<State>,
-    /// Name and configuration, where they are what the state says.
-    head: Option<(CollectionName, CollectionConfig)>,
-    totals: Totals,
-}
-
-impl Seen {
-    fn read(view: &View, number: u32, manifest: &Manifest) -> Result<Self> {
-        let mut seen = Self {
-            entries: Entries::new(),
-            bad_keys: Vec::new(),
-            state: None,
-            head: None,
-            totals: Totals::default(),
-        };
-        let (state_key, config_key) = (keys::state(number), keys::config(number));
-        let mut config = None;
-        for item in view.range(number, keys::collection(number).to_vec()) {
-            let (key, value) = item?;
-            if key == state_key {
-                seen.state = codec::decode_state(&key, &value).filter(|state| state.salt == manifest.salt);
-            } else if key == config_key {
-                config = codec::open(&key, &value).map(<[u8]>::to_vec);
-            } else if let Some(id) = keys::point_id(&key)
-                && let Some((entry, json)) = codec::decode_entry(&key, &value)
-                && json.is_none_or(|json| record::payload_crc(id, json) == entry.payload.crc)
-            {
-                seen.totals.add(id, &entry);
-                seen.entries.insert(id, entry);
-            } else {
-                seen.bad_keys.push(key.to_vec());
-            }
-        }
-        let config = config.filter(|json| seen.state.is_some_and(|s| s.config_crc == crc32c::crc32c(json)));
-        let config = config.and_then(|json| serde_json::from_slice(&json).ok());
-        seen.head = config.map(|config| (manifest.name.clone(), config));
-        Ok(seen)
-    }
-
-    /// The state where the view is exactly what it says: its sums hold, no value is damaged.
-    fn proof(&self) -> Option<State> {
-        let proven = |state: &State| state.totals == self.totals && self.bad_keys.is_empty();
-        self.state.filter(|state| proven(state) && self.head.is_some())
-    }
-
-    /// The last change that the view knows of; it was durable in the log before.
-    fn evidence(&self) -> u64 {
-        let versions = self.entries.values().map(|entry| entry.version).max().unwrap_or(0);
-        versions.max(self.state.map_or(0, |state| state.last_seq))
-    }
-}
-
-/// What counts, and why it may not be written to.
-struct Verdict {
-    replay: Replay,
-    damage: Option<String>,
-    read_only: Option<String>,
-}
-
-fn judge(replay: Replay, seen: &Seen, segments: &[Arc<Segment>], id: LogId, table: &Segments) -> Verdict {
-    if replay.damage.is_empty() {
-        return Verdict { replay, damage: None, read_only: None };
-    }
-    let damage = format!("the log is damaged ({})", replay.damage.join("; "));
-    let usable = |state: &State| state.generation == id.generation && state.last_seq >= replay.base_seq;
-    let (mut replay, mut lost_changes) = match seen.proof().filter(usable) {
-        Some(state) => {
-            let start = Start { entries: seen.entries.clone(), seq: state.last_seq, head: seen.head.clone() };
-            let mut again = replay::replay(segments, id, start);
-            again.last_seq = again.last_seq.max(state.last_seq);
-            let lost = replay.missing.into_iter().filter(|range| *range.end() > state.last_seq).collect();
-            (again, lost)
-        }
-        None => {
-            let missing = replay.missing.clone();
-            let mut replay = replay;
-            overlay(&mut replay, seen, table);
-            (replay, missing)
-        }
-    };
-    lost_changes.extend(replay.unreadable.iter().map(|seq| *seq..=*seq));
-    let is_lost = |entry: &Entry, id: &PointId| {
-        let inline = seen.entries.get(id).is_some_and(|seen| seen.payload == entry.payload);
-        table.with(&entry.vectors, |_| ()).is_err() || !inline && table.with(&entry.payload, |_| ()).is_err()
-    };
-    let mut lost: Vec<PointId> =
-        replay.entries.iter().filter(|(id, entry)| is_lost(entry, id)).map(|(id, _)| *id).collect();
-    lost.sort_unstable();
-    if let Some(end) = lost_changes.iter().map(|range| *range.end()).max() {
-        replay.last_seq = replay.last_seq.max(end);
-    }
-    if lost.is_empty() && lost_changes.is_empty() {
-        return Verdict { replay, damage: Some(damage), read_only: None };
-    }
-    let mut reason = damage.clone();
-    if !lost_changes.is_empty() {
-        let ranges: Vec<String> =
-            lost_changes.iter().map(|range| format!("{} to {}", range.start(), range.end())).collect();
-        reason.push_str(&format!("; changes {} are lost", ranges.join(", ")));
-    }
-    if !lost.is_empty() {
-        let ids: Vec<String> = lost.iter().take(100).map(ToString::to_string).collect();
-        reason.push_str(&format!("; {} points are lost: {}", lost.len(), ids.join(", ")));
-    }
-    Verdict { replay, damage: Some(damage), read_only: Some(reason) }
-}
-
-/// Takes over from the view what changes missing from the log wrote, where it verifies.
-fn overlay(replay: &mut Replay, seen: &Seen, table: &Segments) {
-    for (id, entry) in &seen.entries {
-        let is_missing = replay.missing.iter().any(|range| range.contains(&entry.version));
-        let is_newer = replay.entries.get(id).is_none_or(|there| there.version < entry.version);
-        if is_missing && is_newer && table.with(&entry.vectors, |_| ()).is_ok() {
-            replay.entries.insert(*id, *entry);
-        }
-    }
-}
-
-/// Makes the view show exactly `entries`; returns their sums.
-fn show(view: &View, number: u32, table: &Segments, entries: &Entries, seen: &Seen) -> Result<Totals> {
-    let mut totals = Totals::default();
-    let mut batch = Batch::default();
-    let mut filled = 0;
-    let mut changed = 0_usize;
-    let flush = |batch: &mut Batch, at_least: usize, filled: &mut usize| {
-        if *filled < at_least {
-            return Ok(());
-        }
-        *filled = 0;
-        view.apply(std::mem::take(batch))
-    };
-    for key in &seen.bad_keys {
-        batch.remove(key.as_slice());
-        filled += 1;
-    }
-    for id in seen.entries.keys().filter(|id| !entries.contains_key(id)) {
-        batch.remove(keys::point(number, *id));
-        filled += 1;
-        changed += 1;
-        flush(&mut batch, VIEW_BATCH, &mut filled)?;
-    }
-    for (id, entry) in entries {
-        totals.add(*id, entry);
-        if seen.entries.get(id) == Some(entry) {
-            continue;
-        }
-        let key = keys::point(number, *id);
-        let value = table.with(&entry.payload, |record| {
-            let json = record::payload_json(record, *id).unwrap_or_default();
-            codec::encode_entry(&key, entry, json)
-        });
-        // A payload that cannot be read is named among the lost; reading it is an error.
-        let value = value.unwrap_or_else(|_| codec::encode_entry(&key, entry, &[]));
-        batch.insert(key, value);
-        filled += 1;
-        changed += 1;
-        flush(&mut batch, VIEW_BATCH, &mut filled)?;
-    }
-    flush(&mut batch, 1, &mut filled)?;
-    if changed > 0 {
-        tracing::info!("the view differed from the log in {changed} points and has been set right");
-    }
-    Ok(totals)
-}
-
-/// Writes state and configuration, and reads the view back where it was changed. A collection
-/// that lost something gets no state: its view must never count as a proof.
-fn finish_view(
-    view: &View,
-    number: u32,
-    state: &State,
-    config: &CollectionConfig,
-    seen: &Seen,
-    is_lossy: bool,
-) -> Result<()> {
-    let (state_key, config_key) = (keys::state(number), keys::config(number));
-    if !is_lossy && seen.state == Some(*state) && seen.proof().is_some() {
-        return Ok(());
-    }
-    let mut batch = Batch::default();
-    if is_lossy {
-        batch.remove(state_key);
-    } else {
-        batch.insert(config_key.as_slice(), codec::seal(&config_key, &config_json(config)?));
-        batch.insert(state_key.as_slice(), codec::encode_state(&state_key, state));
-    }
-    view.apply(batch)?;
-    let mut totals = Totals::default();
-    for item in view.range(number, keys::first_point(number)) {
-        let (key, value) = item?;
-        if let Some(id) = keys::point_id(&key)
-            && let Some((entry, _)) = codec::decode_entry(&key, &value)
-        {
-            totals.add(id, &entry);
-        }
-    }
-    if totals == state.totals {
-        return Ok(());
-    }
-    view.fail();
-    Err(Error::Internal("the view does not hold what was written to it".to_owned()))
 }

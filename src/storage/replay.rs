@@ -9,6 +9,7 @@ use crate::types::{CollectionConfig, CollectionName, PointId};
 
 use super::codec::Entry;
 use super::frame::{self, Found, Frame, Kind, Mark, Op};
+use super::record;
 use super::segment::{HEADER, Header, Segment};
 
 /// What a collection holds, by id.
@@ -89,6 +90,8 @@ pub struct Start {
     pub seq: u64,
     /// Name and configuration after that change.
     pub head: Option<(CollectionName, CollectionConfig)>,
+    /// A change that is known to have been durable: a bad end before it is damage, not torn.
+    pub known_seq: u64,
 }
 
 /// Which log is read.
@@ -105,6 +108,7 @@ pub struct LogId {
 struct Reader {
     replay: Replay,
     skip_to: u64,
+    known_seq: u64,
     base_frames: u64,
     base_open: bool,
 }
@@ -115,6 +119,7 @@ pub fn replay(segments: &[Arc<Segment>], log: LogId, start: Start) -> Replay {
     let mut reader = Reader {
         replay: Replay { entries: start.entries, head: start.head, ..Replay::default() },
         skip_to: start.seq,
+        known_seq: start.known_seq,
         base_frames: 0,
         base_open: log.generation > 1,
     };
@@ -144,12 +149,16 @@ impl Reader {
         for found in frame::walk(mark, bytes, from) {
             match found {
                 Found::Frame(frame) => self.frame(number, &frame),
-                Found::BadEnd(bytes) if is_last => self.replay.tail = Some(Tail { segment: number, bytes }),
+                Found::BadEnd(bytes) if is_last && self.replay.last_seq >= self.known_seq => {
+                    self.replay.tail = Some(Tail { segment: number, bytes });
+                }
                 Found::Damage(range) if !header_is_good && range.start == 0 => {
                     self.damage(format!("segment {number}: the header is damaged"));
-                    self.damaged_range(number, HEADER.min(range.end)..range.end);
+                    self.damaged_range(number, bytes, mark, HEADER.min(range.end)..range.end);
                 }
-                Found::Damage(range) | Found::BadEnd(range) => self.damaged_range(number, range),
+                Found::Damage(range) | Found::BadEnd(range) => {
+                    self.damaged_range(number, bytes, mark, range);
+                }
             }
         }
         if bytes.is_empty() && is_last {
@@ -160,9 +169,31 @@ impl Reader {
         }
     }
 
-    fn damaged_range(&mut self, segment: u32, range: Range<usize>) {
-        if !range.is_empty() {
-            self.damage(format!("segment {segment}: bytes {} to {} are damaged", range.start, range.end));
+    /// Bytes that hold no whole frame. Where they are a frame but for some bits, its records are
+    /// looked at one by one: each has a checksum of its own, and one that fails it is an error to
+    /// read, not an older point.
+    fn damaged_range(&mut self, segment: u32, bytes: &[u8], mark: Mark, range: Range<usize>) {
+        if range.is_empty() {
+            return;
+        }
+        self.damage(format!("segment {segment}: bytes {} to {} are damaged", range.start, range.end));
+        let Some(frame) = mark.read_unverified(bytes, range.start) else { return };
+        let is_change = matches!(Kind::of(frame.body), Some(Kind::Upsert | Kind::SetPayload));
+        if !is_change || frame.end() != range.end || frame.seq != self.replay.last_seq + 1 {
+            return;
+        }
+        self.replay.last_seq = frame.seq;
+        let is_intact = |record: &Range<usize>| record::is_intact(&frame.body[record.clone()]);
+        let is_whole = frame::ops(frame.body).all(|op| match op {
+            Some(Op::Put { payload, vectors, .. }) => is_intact(&payload) && is_intact(&vectors),
+            Some(Op::Payload { payload, .. }) => is_intact(&payload),
+            Some(Op::Delete(_)) | None => false,
+        });
+        if !is_whole {
+            self.replay.missing.push(frame.seq..=frame.seq);
+        }
+        if frame.seq > self.skip_to {
+            self.ops(segment, &frame);
         }
     }
 

@@ -53,6 +53,20 @@ fn point(id: u64, seed: u64) -> Point {
     Point { id: PointId::Num(id), vectors: vectors(seed), payload: payload(seed) }
 }
 
+/// The files as they stand: what a killed process leaves behind.
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for item in std::fs::read_dir(from).unwrap() {
+        let item = item.unwrap();
+        let target = to.join(item.file_name());
+        if item.path().is_dir() {
+            copy_dir(&item.path(), &target);
+        } else {
+            std::fs::copy(item.path(), target).unwrap();
+        }
+    }
+}
+
 /// Everything that a scan finds.
 fn contents(volume: &Volume) -> Vec<(PointId, StoredPoint)> {
     let mut found = Vec::new();

@@ -18,7 +18,7 @@ use super::segment::{Missing, Segments};
 use super::store::Lock;
 use super::view::View;
 use super::writer::{Job, Writer};
-use super::{Change, StoreOptions, StoredPoint, keys, record, recovery};
+use super::{Change, StoreOptions, StoredPoint, keys, reconcile, record, recovery};
 
 /// Called on the writer's thread for every change, in order, after it is durable and readable
 /// and before it is acknowledged.
@@ -66,7 +66,7 @@ impl Volume {
     ) -> Result<Arc<Self>> {
         let recovery::Recovered { manifest, log, segments, config, last_seq, totals, read_only, heal } =
             recovered;
-        let config_crc = crc32c::crc32c(&recovery::config_json(&config)?);
+        let config_crc = crc32c::crc32c(&reconcile::config_json(&config)?);
         let shared = Arc::new(Shared {
             number,
             name: manifest.name.clone(),

@@ -18,7 +18,7 @@ use super::replay::{self, Effect};
 use super::segment::Segment;
 use super::view::{Batch, panic_text};
 use super::volume::Shared;
-use super::{Change, keys, record, recovery};
+use super::{Change, keys, reconcile, record};
 
 /// Most commits of one group.
 const GROUP_COMMITS: usize = 1024;
@@ -222,7 +222,7 @@ impl Writer {
         }
         if let Some(config) = configured {
             let key = keys::config(number);
-            let json = recovery::config_json(config)?;
+            let json = reconcile::config_json(config)?;
             self.config_crc = crc32c::crc32c(&json);
             let value = codec::seal(&key, &json);
             batch.insert(key, value);
