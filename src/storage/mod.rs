@@ -15,6 +15,7 @@
 //! LOCK  SCHEMA  SCHEMA.copy  CLEAN          the store's own files
 //! view/                                     sled
 //! collections/<number>/MANIFEST             which log counts
+//! collections/<number>/LAST                 hint: the last durable change
 //! collections/<number>/log/NNNNNN.seg       frames
 //! collections/<number>/kept/                torn ends, cut off
 //! ```
@@ -24,6 +25,7 @@ mod compaction;
 mod durable;
 mod frame;
 mod keys;
+mod last;
 mod log;
 mod manifest;
 mod mmap;

@@ -20,7 +20,7 @@ use super::reconcile::{Seen, Verdict, config_json, finish_view, judge, show};
 use super::replay::{self, LogId, Start, Tail};
 use super::segment::{self, HEADER, Header, Segment, Segments};
 use super::view::View;
-use super::{StoreOptions, durable};
+use super::{StoreOptions, durable, last};
 
 /// Most torn ends that are kept aside per collection; more have never helped anyone.
 const MAX_KEPT: usize = 16;
@@ -66,7 +66,8 @@ pub fn recover(
         LogId { salt: manifest.salt, generation: manifest.generation, first_segment: manifest.first_segment };
     let mut segments = open_segments(&log_dir, id)?;
     let seen = Seen::read(view, number, &manifest)?;
-    let evidence = seen.evidence().max(clean_seq.unwrap_or(0));
+    let noted = last::read(dir, manifest.salt).max(clean_seq).unwrap_or(0);
+    let evidence = seen.evidence().max(noted);
     let start = Start { known_seq: evidence, ..Start::default() };
     let mut replay = replay::replay(&segments, id, start);
     if evidence > replay.last_seq {

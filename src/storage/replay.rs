@@ -183,10 +183,15 @@ impl Reader {
             return;
         }
         self.replay.last_seq = frame.seq;
-        let is_intact = |record: &Range<usize>| record::is_intact(&frame.body[record.clone()]);
+        // Kind and id are checked too: a flipped kind of the frame must not pass for another.
+        let payload_holds =
+            |record: Range<usize>, id| record::payload_json(&frame.body[record], id).is_some();
+        let vectors_hold = |record: Range<usize>, id| record::read_vectors(&frame.body[record], id).is_some();
         let is_whole = frame::ops(frame.body).all(|op| match op {
-            Some(Op::Put { payload, vectors, .. }) => is_intact(&payload) && is_intact(&vectors),
-            Some(Op::Payload { payload, .. }) => is_intact(&payload),
+            Some(Op::Put { id, payload, vectors, .. }) => {
+                payload_holds(payload, id) && vectors_hold(vectors, id)
+            }
+            Some(Op::Payload { id, payload }) => payload_holds(payload, id),
             Some(Op::Delete(_)) | None => false,
         });
         if !is_whole {

@@ -59,16 +59,20 @@ impl Store {
         durable::remove_file(&dir.join("CLEAN"))?;
         clear_leftovers(&dir.join("collections"))?;
         let view_dir = dir.join("view");
-        let opened = open_volumes(dir, &view_dir, &clean, &options, &lock);
-        let (view, volumes) = match opened {
-            Ok(opened) => opened,
-            Err(Failed { view_is_to_blame: true, error }) => {
-                tracing::warn!("the view is set aside and made again from the logs: {error}");
-                view::set_aside(&view_dir)?;
-                open_volumes(dir, &view_dir, &clean, &options, &lock).map_err(|failed| failed.error)?
-            }
-            Err(Failed { error, .. }) => return Err(error),
-        };
+        let mut opened = open_volumes(dir, &view_dir, &clean, &options, &lock);
+        if let Err(Failed { view_is_to_blame: true, error }) = &opened {
+            tracing::warn!("the view is set aside and made again from the logs: {error}");
+            view::set_aside(&view_dir)?;
+            opened = open_volumes(dir, &view_dir, &clean, &options, &lock);
+        } else if let Ok((view, volumes)) = &opened
+            && is_bloated(view.disk_bytes(), volumes)
+        {
+            tracing::info!("the view takes {} MiB and is made again", view.disk_bytes() >> 20);
+            drop(opened);
+            fs::remove_dir_all(&view_dir).map_err(|error| durable::at(&view_dir, &error))?;
+            opened = open_volumes(dir, &view_dir, &clean, &options, &lock);
+        }
+        let (view, volumes) = opened.map_err(|failed| failed.error)?;
         Ok(Self { dir: dir.to_owned(), options, view, lock, volumes: Mutex::new(volumes) })
     }
 
@@ -225,6 +229,14 @@ fn open_volumes(
         Ok(volumes) => Ok((view, volumes)),
         Err(error) => Err(Failed { view_is_to_blame: view.has_failed(), error }),
     }
+}
+
+/// True where making the view again gives much room back: sled keeps what it once took.
+fn is_bloated(view_bytes: u64, volumes: &BTreeMap<CollectionName, Arc<Volume>>) -> bool {
+    const FROM: u64 = 64 * 1024 * 1024;
+    const BYTES_PER_POINT: u64 = 128;
+    let needed = |volume: &Arc<Volume>| volume.live_bytes() + volume.len() * BYTES_PER_POINT;
+    view_bytes > FROM.saturating_add(4 * volumes.values().map(needed).sum::<u64>())
 }
 
 fn directory_name(number: u32) -> String {

@@ -18,7 +18,7 @@ use super::segment::{Missing, Segments};
 use super::store::Lock;
 use super::view::View;
 use super::writer::{Job, Writer};
-use super::{Change, StoreOptions, StoredPoint, keys, reconcile, record, recovery};
+use super::{Change, StoreOptions, StoredPoint, keys, record, recovery};
 
 /// Called on the writer's thread for every change, in order, after it is durable and readable
 /// and before it is acknowledged.
@@ -40,6 +40,7 @@ pub struct Shared {
     pub(super) hook: OnceLock<Hook>,
     pub(super) count: AtomicU64,
     pub(super) log_bytes: AtomicU64,
+    pub(super) live_bytes: AtomicU64,
     pub(super) last_seq: AtomicU64,
     pub(super) queued_bytes: AtomicUsize,
     /// Held as long as anything may still write.
@@ -66,7 +67,6 @@ impl Volume {
     ) -> Result<Arc<Self>> {
         let recovery::Recovered { manifest, log, segments, config, last_seq, totals, read_only, heal } =
             recovered;
-        let config_crc = crc32c::crc32c(&reconcile::config_json(&config)?);
         let shared = Arc::new(Shared {
             number,
             name: manifest.name.clone(),
@@ -79,12 +79,13 @@ impl Volume {
             hook: OnceLock::new(),
             count: AtomicU64::new(totals.count),
             log_bytes: AtomicU64::new(0),
+            live_bytes: AtomicU64::new(totals.live_bytes),
             last_seq: AtomicU64::new(last_seq),
             queued_bytes: AtomicUsize::new(0),
             _lock: Arc::clone(lock),
         });
         let (sender, jobs) = sync_channel(options.queue_length.max(1));
-        let writer = Writer::new(Arc::clone(&shared), manifest, log, totals, config_crc);
+        let writer = Writer::new(Arc::clone(&shared), manifest, log, totals)?;
         let thread = std::thread::Builder::new()
             .name(format!("log-{}", shared.name))
             .spawn(move || writer.run(&jobs))
@@ -188,7 +189,9 @@ impl Volume {
     /// Takes no more commits, finishes those that wait, and ends the writer.
     pub(super) fn stop(&self) {
         drop(self.queue.write().take());
+        // A hook may hold the last reference: the writer cannot wait for itself, and ends anyway.
         if let Some(thread) = self.writer.lock().take()
+            && thread.thread().id() != std::thread::current().id()
             && thread.join().is_err()
         {
             self.shared.fail("its writer panicked");
@@ -198,6 +201,11 @@ impl Volume {
     /// The collection's number and directory.
     pub(super) fn place(&self) -> (u32, &PathBuf) {
         (self.shared.number, &self.shared.dir)
+    }
+
+    /// Bytes of the log that its points need.
+    pub(super) fn live_bytes(&self) -> u64 {
+        self.shared.live_bytes.load(Ordering::Relaxed)
     }
 
     /// The last change; final only once the writer has ended.

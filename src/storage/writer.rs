@@ -12,6 +12,7 @@ use crate::types::PointId;
 
 use super::codec::{self, Entry, State, Totals};
 use super::frame::{self, MAX_FRAME, PREFIX};
+use super::last::Last;
 use super::log::Log;
 use super::manifest::Manifest;
 use super::replay::{self, Effect};
@@ -56,29 +57,35 @@ pub struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) manifest: Manifest,
     pub(super) log: Log,
+    last: Last,
     pub(super) seq: u64,
     pub(super) totals: Totals,
     /// Bytes of the segments before the last.
     pub(super) sealed_bytes: u64,
     /// crc32c of the configuration's JSON.
     config_crc: u32,
+    /// After a compaction that failed: bytes of the log from which on it is tried again.
+    compact_again_at: u64,
 }
 
 impl Writer {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        manifest: Manifest,
-        log: Log,
-        totals: Totals,
-        config_crc: u32,
-    ) -> Self {
-        let last = log.header().number;
-        let sealed = shared.segments.all().into_iter().filter(|segment| segment.number != last);
-        let sealed_bytes = sealed.map(|segment| segment.bytes().len() as u64).sum();
-        let seq = shared.last_seq.load(Ordering::Acquire);
-        let writer = Self { shared, manifest, log, seq, totals, sealed_bytes, config_crc };
+    pub(super) fn new(shared: Arc<Shared>, manifest: Manifest, log: Log, totals: Totals) -> Result<Self> {
+        let current = log.header().number;
+        let config_json = reconcile::config_json(&shared.config.read())?;
+        let sealed = shared.segments.all().into_iter().filter(|segment| segment.number != current);
+        let writer = Self {
+            sealed_bytes: sealed.map(|segment| segment.bytes().len() as u64).sum(),
+            seq: shared.last_seq.load(Ordering::Acquire),
+            config_crc: crc32c::crc32c(&config_json),
+            last: Last::open(&shared.dir, manifest.salt)?,
+            shared,
+            manifest,
+            log,
+            totals,
+            compact_again_at: 0,
+        };
         writer.publish();
-        writer
+        Ok(writer)
     }
 
     /// Works until the queue is closed and empty.
@@ -137,6 +144,7 @@ impl Writer {
         let place = place.map_err(|error| unavailable(&self.shared, format!("writing failed: {error}")))?;
         // The group is durable; only now may anyone see it.
         self.seq += group.len() as u64;
+        self.last.note(self.seq);
         let applied = self.apply(group, first_seq, place);
         applied.map_err(|error| unavailable(&self.shared, format!("the view cannot be changed: {error}")))?;
         self.publish();
@@ -278,6 +286,7 @@ impl Writer {
     /// Shows readers the sums after the last group.
     pub(super) fn publish(&self) {
         self.shared.count.store(self.totals.count, Ordering::Release);
+        self.shared.live_bytes.store(self.totals.live_bytes, Ordering::Relaxed);
         self.shared.last_seq.store(self.seq, Ordering::Release);
         self.shared.log_bytes.store(self.sealed_bytes + self.log.length(), Ordering::Relaxed);
     }
@@ -285,12 +294,13 @@ impl Writer {
     fn compact_if_due(&mut self) {
         let bytes = self.sealed_bytes + self.log.length();
         let dead = bytes.saturating_sub(self.totals.live_bytes);
-        let is_due = dead > self.totals.live_bytes && dead > self.shared.options.compact_from_bytes;
-        if is_due
-            && self.shared.check_writable().is_ok()
-            && let Err(error) = self.compact()
-        {
+        let least = self.shared.options.compact_from_bytes;
+        if dead <= self.totals.live_bytes.max(least) || bytes < self.compact_again_at {
+            return;
+        }
+        if let Err(error) = self.compact() {
             tracing::warn!("collection `{}` was not compacted: {error}", self.shared.name);
+            self.compact_again_at = bytes.saturating_add(least);
         }
     }
 }

@@ -110,6 +110,7 @@ fn a_torn_tail_at_any_byte_of_the_last_frame_never_takes_an_earlier_frame_along(
             after = volume.disk_bytes();
         }
     }
+    fs::remove_file(segment(&whole).with_file_name("../LAST")).unwrap();
     // The view of the time before the last frame: a power cut can take it back that far and more.
     fs::remove_dir_all(whole.join("view")).unwrap();
     for length in before..after {
@@ -145,12 +146,12 @@ fn a_flipped_bit_anywhere_in_the_log_is_healed_or_named() {
         for lose_view in [false, true] {
             copy_dir(&whole, &hit);
             flip(&segment(&hit), bit);
-            // One of the two must be there to tell a damaged last frame from a torn one.
             if lose_view {
                 fs::remove_dir_all(hit.join("view")).unwrap();
-            } else if random.random_bool(0.5) {
-                fs::remove_file(hit.join("CLEAN")).unwrap();
             }
+            // One of three must know of the last change to tell a damaged frame from a torn one.
+            let hints = [hit.join("CLEAN"), segment(&hit).with_file_name("../LAST")];
+            fs::remove_file(&hints[random.random_range(0..2)]).unwrap();
             let outcome = examine(&hit, &history, &format!("bit {bit}, view lost: {lose_view}"));
             outcomes.push((lose_view, outcome));
             fs::remove_dir_all(&hit).unwrap();
@@ -158,6 +159,50 @@ fn a_flipped_bit_anywhere_in_the_log_is_healed_or_named() {
     }
     let whole = |view| outcomes.iter().filter(|outcome| **outcome == (view, Outcome::Whole)).count();
     assert!(whole(false) > 0 && whole(false) < outcomes.len() / 2, "{outcomes:?}");
+}
+
+#[test]
+fn a_last_frame_that_was_acknowledged_is_never_taken_for_a_torn_one_after_a_kill() {
+    let root = tempfile::tempdir().unwrap();
+    let (live, image) = (root.path().join("live"), root.path().join("image"));
+    let store = open(&live);
+    let volume = store.create(&name("l"), &config()).unwrap();
+    for id in 1..=3 {
+        volume.commit(Change::Upsert(vec![point(id, id)])).unwrap();
+    }
+    copy_dir(&live, &image);
+    fs::remove_dir_all(image.join("view")).unwrap();
+    let length = fs::metadata(segment(&image)).unwrap().len();
+    fs::OpenOptions::new().write(true).open(segment(&image)).unwrap().set_len(length - 3).unwrap();
+    let store = open(&image);
+    let reason = only(&store).read_only_reason().unwrap();
+    assert!(reason.contains("changes 3 to 3 are lost"), "{reason}");
+}
+
+#[test]
+fn a_frame_whose_kind_was_flipped_is_never_taken_for_the_other_kind() {
+    let root = tempfile::tempdir().unwrap();
+    let (whole, hit) = (root.path().join("whole"), root.path().join("hit"));
+    let history = small_store(&whole);
+    let bytes = fs::read(segment(&whole)).unwrap();
+    // An upsert's first record follows its kind and its length; so does a new payload's.
+    let records: Vec<usize> =
+        (25..bytes.len() - 5).filter(|at| [3, 5].contains(&bytes[*at]) && bytes[at + 9] == b'P').collect();
+    assert!(records.len() >= 5, "{records:?}");
+    for at in records {
+        for lose_view in [false, true] {
+            copy_dir(&whole, &hit);
+            let mut bytes = bytes.clone();
+            bytes[at] = 8 - bytes[at];
+            fs::write(segment(&hit), bytes).unwrap();
+            if lose_view {
+                fs::remove_dir_all(hit.join("view")).unwrap();
+            }
+            let expected = if lose_view { Outcome::ReadOnly } else { Outcome::Whole };
+            assert_eq!(examine(&hit, &history, &format!("kind at {at}")), expected);
+            fs::remove_dir_all(&hit).unwrap();
+        }
+    }
 }
 
 #[test]
