@@ -57,12 +57,17 @@ impl Memory {
         state.next_slot = slot
             .checked_add(1)
             .ok_or_else(|| Error::Internal("no slots are left; restart the server".into()))?;
+        let old = state.slots.get(&id).copied();
         for (name, vector) in vectors {
             let index = self
                 .indexes
                 .get(name)
                 .ok_or_else(|| Error::Corrupted(format!("point {id} has an unknown vector `{name}`")))?;
-            index.insert(slot, vector)?;
+            // In place of the old one, so that a search at any moment finds one of them.
+            match old {
+                Some(old) => index.replace(old, slot, vector)?,
+                None => index.insert(slot, vector)?,
+            }
             state.with_vector.entry(name.clone()).or_default().insert(slot);
         }
         for index in state.payload_indexes.values_mut() {
@@ -70,8 +75,8 @@ impl Memory {
         }
         state.live.insert(slot);
         state.ids.insert(slot, id);
-        // The new vector can be found before the old one is removed.
-        if let Some(old) = state.slots.insert(id, slot) {
+        state.slots.insert(id, slot);
+        if let Some(old) = old {
             self.forget(state, old);
         }
         Ok(())

@@ -6,19 +6,23 @@
 //! compaction made may hold fewer rows than its share of the numbers; those rows do not exist.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Bytes of vectors in a chunk, roughly: the open chunk is scanned under a lock.
 const CHUNK_BYTES: usize = 256 * 1024;
 const MIN_SHIFT: u32 = 4; // 16 rows, however long a vector is
 const MAX_SHIFT: u32 = 12; // 4,096 rows, however short
 
+/// Counts deletions from 1 on: the order in which rows went, and up to which a search saw them go.
+pub(super) type Moment = u32;
+
 /// Some rows: their vectors one after the other, their slots, and marks on the deleted ones.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
     vectors: Vec<f32>,
     slots: Vec<u32>,
-    deleted: Vec<AtomicU64>,
+    /// When each row was deleted; 0 where it was not.
+    deleted: Vec<AtomicU32>,
 }
 
 impl Chunk {
@@ -39,29 +43,36 @@ impl Chunk {
     }
 
     pub(super) fn push(&mut self, slot: u32, vector: &[f32]) {
-        if self.slots.len().is_multiple_of(64) {
-            self.deleted.push(AtomicU64::new(0));
-        }
+        self.deleted.push(AtomicU32::new(0));
         self.vectors.extend_from_slice(vector);
         self.slots.push(slot);
     }
 
-    // Relaxed: a search that runs while a delete does may see either; the collection looks
-    // again before it answers.
     pub(super) fn is_deleted(&self, i: usize) -> bool {
-        self.deleted[i / 64].load(Ordering::Relaxed) >> (i % 64) & 1 == 1
+        self.deleted[i].load(Ordering::Relaxed) != 0
     }
 
-    /// True where the row was not deleted before.
-    pub(super) fn delete(&self, i: usize) -> bool {
-        let bit = 1u64 << (i % 64);
-        self.deleted[i / 64].fetch_or(bit, Ordering::Relaxed) & bit == 0
+    /// True where a search that began at `moment` may answer the row: it was not deleted before.
+    // Relaxed: what was deleted up to `moment` was marked under the lock that gave the moment.
+    pub(super) fn is_visible(&self, i: usize, moment: Moment) -> bool {
+        let deleted = self.deleted[i].load(Ordering::Relaxed);
+        deleted == 0 || deleted > moment
+    }
+
+    /// Marks the row as deleted at `moment`; true where it was not before.
+    pub(super) fn delete(&self, i: usize, moment: Moment) -> bool {
+        self.deleted[i].compare_exchange(0, moment, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Copies the mark of a row of another chunk; true where it has one.
+    pub(super) fn delete_as(&self, i: usize, other: &Chunk, other_i: usize) -> bool {
+        let moment = other.deleted[other_i].load(Ordering::Relaxed);
+        moment != 0 && self.delete(i, moment)
     }
 
     /// Rows that are not deleted.
     pub(super) fn live(&self) -> usize {
-        let marks = |word: &AtomicU64| word.load(Ordering::Relaxed).count_ones() as usize;
-        self.len() - self.deleted.iter().map(marks).sum::<usize>()
+        (0..self.len()).filter(|&i| !self.is_deleted(i)).count()
     }
 
     /// Where `slot` is, deleted or not.
@@ -185,7 +196,7 @@ mod tests {
         }
         for slot in [0, 2, 34, 94] {
             let chunk = rows.chunk_of(slot).unwrap();
-            assert!(chunk.delete(chunk.find(slot).unwrap()));
+            assert!(chunk.delete(chunk.find(slot).unwrap(), 1));
         }
         let less = rows.compacted();
         let slots: Vec<u32> = less.chunks().iter().flat_map(|chunk| chunk.slots().to_vec()).collect();

@@ -113,7 +113,7 @@ fn compact(shared: &Shared, rows: &Rows) -> Result<Option<Builder>> {
             if chunk.is_deleted(i)
                 && let Some(new) = fewer.chunk_of(slot)
                 && let Some(place) = new.find(slot)
-                && new.delete(place)
+                && new.delete_as(place, chunk, i)
             {
                 carried += 1;
             }

@@ -4,7 +4,8 @@
 //! Vectors lie in an append-only arena; a graph built in the background covers a prefix of it,
 //! the rest is searched exactly; deleted rows are marked, skipped, and left behind when they
 //! become many. Invariants: an inserted vector is found by the next search, a removed one never
-//! again; a search takes no lock for longer than one chunk's scan and never waits for a build.
+//! again; a search sees one moment, takes no lock for longer than one chunk's scan and never waits
+//! for a build.
 
 mod arena;
 mod build;
@@ -129,6 +130,19 @@ impl Index {
     /// `InvalidInput` where the vector cannot be compared; `Internal` where the slot is not
     /// larger than all before it.
     pub fn insert(&self, slot: u32, vector: &[f32]) -> Result<()> {
+        self.put(slot, vector, None)
+    }
+
+    /// Adds a vector in place of another, if that is still there: every search finds one of the
+    /// two. Otherwise as [`Index::insert`].
+    ///
+    /// # Errors
+    /// As [`Index::insert`]; the old vector stays then.
+    pub fn replace(&self, old: u32, slot: u32, vector: &[f32]) -> Result<()> {
+        self.put(slot, vector, Some(old))
+    }
+
+    fn put(&self, slot: u32, vector: &[f32], old: Option<u32>) -> Result<()> {
         let vector = self.shared.prepared(vector)?;
         let start = {
             let mut state = self.shared.state.write();
@@ -138,11 +152,13 @@ impl Index {
             state.open.push(slot, &vector);
             state.last_slot = Some(slot);
             state.live += 1;
-            if state.open.len() < state.sealed.chunk_rows() {
-                return Ok(());
+            if let Some(old) = old {
+                state.delete(old);
             }
-            let full = std::mem::take(&mut state.open);
-            state.sealed.seal(full);
+            if state.open.len() == state.sealed.chunk_rows() {
+                let full = std::mem::take(&mut state.open);
+                state.sealed.seal(full);
+            }
             self.claim_build(&mut state)
         };
         if start {
@@ -153,21 +169,15 @@ impl Index {
 
     /// Removes a vector. Returns whether it was there.
     pub fn remove(&self, slot: u32) -> bool {
-        let start = {
+        let (removed, start) = {
             let mut state = self.shared.state.write();
-            let removed =
-                state.chunk_of(slot).is_some_and(|chunk| chunk.find(slot).is_some_and(|i| chunk.delete(i)));
-            if !removed {
-                return false;
-            }
-            state.live -= 1;
-            state.dead += 1;
-            self.claim_build(&mut state)
+            let removed = state.delete(slot);
+            (removed, removed && self.claim_build(&mut state))
         };
         if start {
             build::start(&self.shared);
         }
-        true
+        removed
     }
 
     /// True where a background thread is to be started, which is then marked as started.
@@ -195,14 +205,15 @@ impl Index {
         if search.limit == 0 {
             return Ok(Vec::new());
         }
-        let probe = Probe { vector: &query, kernel: self.shared.kernel, distance: self.shared.distance };
         let allowed = search.allow.map(|allow| allow.len() as usize);
 
         // One moment's view: the open chunk is scanned under the lock (at most 256 kB of
         // vectors), the sealed chunks and the graph are shared.
         let mut nearest = Nearest::new(search.limit);
-        let (rows, graph, stats) = {
+        let (probe, rows, graph, stats) = {
             let state = self.shared.state.read();
+            let Shared { kernel, distance, .. } = *self.shared;
+            let probe = Probe { vector: &query, kernel, distance, moment: state.moment };
             scan_chunk(probe, &state.open, search.allow, &mut nearest);
             let stats = Stats {
                 live: state.live,
@@ -210,7 +221,7 @@ impl Index {
                 allowed,
                 full_scan_threshold: self.shared.hnsw.full_scan_threshold,
             };
-            (state.sealed.clone(), state.graph.clone(), stats)
+            (probe, state.sealed.clone(), state.graph.clone(), stats)
         };
         let expected = allowed.unwrap_or(stats.live).min(stats.live);
         let scan_all = |nearest: Nearest| {
@@ -277,7 +288,8 @@ fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, ef: u
     let slot_if_kept = |row: u32| {
         let (chunk, i) = rows.locate(row);
         let slot = chunk.slots()[i];
-        (!chunk.is_deleted(i) && search.allow.is_none_or(|allow| allow.contains(slot))).then_some(slot)
+        (chunk.is_visible(i, probe.moment) && search.allow.is_none_or(|allow| allow.contains(slot)))
+            .then_some(slot)
     };
     let walked = graph.walk(ef, rank, |row| slot_if_kept(row).is_some()).into_sorted();
     let loose = graph.loose().iter().map(|&row| Near { rank: rank(row), number: row });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
-use super::arena::Chunk;
+use super::arena::{Chunk, Moment};
 use super::nearest::{Near, Nearest};
 use crate::distance::Kernel;
 use crate::types::Distance;
@@ -20,6 +20,8 @@ pub(super) struct Probe<'a> {
     pub(super) vector: &'a [f32],
     pub(super) kernel: Kernel,
     pub(super) distance: Distance,
+    /// What was deleted later is still answered, so that a search sees one moment.
+    pub(super) moment: Moment,
 }
 
 impl Probe<'_> {
@@ -43,7 +45,7 @@ pub(super) fn scan_chunk(
 ) {
     let size = probe.vector.len();
     let mut offer = |i: usize, slot: u32| {
-        if !chunk.is_deleted(i) {
+        if chunk.is_visible(i, probe.moment) {
             let rank = probe.rank(chunk.vector(i, size));
             if nearest.admits(rank) {
                 nearest.offer(Near { rank, number: slot });

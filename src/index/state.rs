@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::arena::{Chunk, Rows};
+use super::arena::{Chunk, Moment, Rows};
 use super::graph::Graph;
 
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(super) struct State {
     pub(super) live: usize,
     /// Rows that are deleted and still take space.
     pub(super) dead: usize,
+    /// Deletions so far.
+    pub(super) moment: Moment,
     /// The largest slot so far.
     pub(super) last_slot: Option<u32>,
     /// A background thread is at work or waits for its turn.
@@ -51,6 +53,7 @@ impl State {
             graph: None,
             live: 0,
             dead: 0,
+            moment: 0,
             last_slot: None,
             building: false,
             failed_at: None,
@@ -63,6 +66,21 @@ impl State {
             return Some(&self.open);
         }
         self.sealed.chunk_of(slot).map(|chunk| &**chunk)
+    }
+
+    /// Marks the row of `slot` as deleted; false where there is none. Slots are numbers of 32
+    /// bits and each is deleted once, so moments do not run out.
+    pub(super) fn delete(&mut self, slot: u32) -> bool {
+        let moment = self.moment + 1;
+        let deleted = self
+            .chunk_of(slot)
+            .is_some_and(|chunk| chunk.find(slot).is_some_and(|i| chunk.delete(i, moment)));
+        if deleted {
+            self.moment = moment;
+            self.live -= 1;
+            self.dead += 1;
+        }
+        deleted
     }
 
     /// What to do next. Deleted rows may be 30 %; the rows outside the graph may be as many as

@@ -69,7 +69,7 @@ impl Clusters {
 fn wait_for_build(index: &Index) {
     let started = Instant::now();
     while index.state().building {
-        assert!(started.elapsed() < Duration::from_secs(120), "the build does not end");
+        assert!(started.elapsed() < Duration::from_secs(300), "the build does not end");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -102,12 +102,10 @@ fn a_graph_over_5000_clustered_vectors_finds_98_of_100_with_updates_deletes_and_
     let plain = recall(&index, &model, &queries, None);
     assert!(plain >= 0.98, "recall {plain}");
 
-    // An update is a removal and an insertion under a new slot.
     for slot in (0..5000).step_by(10) {
-        assert!(index.remove(slot));
-        assert!(!index.remove(slot), "removed once");
         let (new, vector) = (5000 + slot, clusters.draw());
-        index.insert(new, &vector).unwrap();
+        index.replace(slot, new, &vector).unwrap();
+        assert!(!index.remove(slot), "it was removed by the update");
         model.vectors.remove(&slot);
         model.vectors.insert(new, vector);
     }
@@ -205,7 +203,12 @@ fn threads_that_insert_delete_and_search_during_a_build_see_what_they_should() {
         scope.spawn(|| {
             let mut rng = SmallRng::seed_from_u64(2);
             while slots_done.load(Ordering::Acquire) < 25_000 {
-                let slot = rng.random_range(0..slots_done.load(Ordering::Acquire).max(1));
+                let there = slots_done.load(Ordering::Acquire);
+                if removed.lock().unwrap().len() > there as usize / 2 {
+                    std::thread::yield_now();
+                    continue;
+                }
+                let slot = rng.random_range(0..there.max(1));
                 if index.remove(slot) {
                     removed.lock().unwrap().insert(slot);
                 }
@@ -219,11 +222,11 @@ fn threads_that_insert_delete_and_search_during_a_build_see_what_they_should() {
                 while rounds < 50 || slots_done.load(Ordering::Acquire) < 25_000 {
                     rounds += 1;
                     let gone = removed.lock().unwrap().clone();
-                    let there = slots_done.load(Ordering::Acquire) as usize - gone.len().min(100);
+                    let there = slots_done.load(Ordering::Acquire) as usize;
                     let hits = index.search(&clusters.draw(), &Search::new(10)).unwrap();
                     assert!(hits.iter().all(|hit| !gone.contains(&hit.slot)), "a removed vector came back");
                     assert!(hits.windows(2).all(|w| w[0].score >= w[1].score), "{hits:?}");
-                    assert!(there < 500 || hits.len() == 10);
+                    assert!(there < 500 || hits.len() == 10, "half of {there} are left");
                 }
             });
         }
@@ -242,6 +245,29 @@ fn threads_that_insert_delete_and_search_during_a_build_see_what_they_should() {
 }
 
 #[test]
+fn a_vector_that_is_replaced_again_and_again_is_found_once_by_every_search() {
+    let index = Index::new(&config(64, Distance::Euclid), HnswParams::default());
+    let rest = |slot: u32| vec![1.0 + slot as f32; 64];
+    for slot in 0..3000 {
+        index.insert(slot, &rest(slot)).unwrap();
+    }
+    index.insert(3000, &[0.0; 64]).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            (3000..13_000).for_each(|slot| index.replace(slot, slot + 1, &[0.0; 64]).unwrap());
+            done.store(true, Ordering::Release);
+        });
+        scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                let hits = index.search(&[0.0; 64], &Search::new(2)).unwrap();
+                assert!(hits[0].score == 0.0 && hits[1].slot == 0, "{hits:?}");
+            }
+        });
+    });
+}
+
+#[test]
 fn an_index_that_is_dropped_ends_its_build() {
     let index = Index::new(&config(8, Distance::Euclid), low_threshold(10));
     let mut clusters = Clusters::new(1, 10, 8);
@@ -252,7 +278,7 @@ fn an_index_that_is_dropped_ends_its_build() {
     drop(index);
     let started = Instant::now();
     while shared.strong_count() > 0 {
-        assert!(started.elapsed() < Duration::from_secs(60), "the build goes on for nobody");
+        assert!(started.elapsed() < Duration::from_secs(300), "the build goes on for nobody");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
