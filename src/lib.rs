@@ -2,10 +2,14 @@
 //!
 //! The modules stand in levels; a module uses only modules of lower levels (`tests/tidy.rs`).
 
+pub mod cli;
 pub mod collection;
+pub mod config;
 pub mod distance;
 pub mod embed;
+pub mod engine;
 pub mod error;
+pub mod http;
 pub mod index;
 pub mod preprocess;
 pub mod storage;

@@ -97,7 +97,7 @@ fn check_towers(name: &str, config: &Value, pictures: usize, texts: usize) {
     }
     let expected = rows(&file, &format!("{name}.image"));
     assert_eq!(expected.len(), pictures);
-    for (got, expected) in towers.embed_pixels(pixels).unwrap().iter().zip(&expected) {
+    for (got, expected) in towers.embed_pixels(&pixels).unwrap().iter().zip(&expected) {
         let difference = largest_difference(got, expected);
         assert!(difference < 1e-4, "{name} image: {difference}");
     }

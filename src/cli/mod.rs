@@ -1,0 +1,115 @@
+//! The command line: one file a verb. Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+mod banner;
+mod demo;
+mod serve;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Device, Overrides, Settings};
+
+#[derive(Parser)]
+#[command(name = "lookalike", version, about, long_about = None, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Serve collections over HTTP.
+    Serve(SettingsArgs),
+    /// Serve, ingest the bundled sample pictures and search them.
+    Demo(demo::DemoArgs),
+    /// Print the OpenAPI document.
+    Openapi,
+}
+
+/// Settings that can be given as flags; every setting can also stand in the TOML file or in the
+/// environment as `LOOKALIKE_NAME`.
+#[derive(Args, Clone)]
+struct SettingsArgs {
+    /// TOML file with settings [default: ./lookalike.toml if it is there]
+    #[arg(long, env = "LOOKALIKE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long)]
+    host: Option<IpAddr>,
+    /// Port to listen on; 0 lets the system choose [default: 6333]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Directory that holds all data [default: ./lookalike-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// `bundled`, a directory in Hugging Face layout, or a hub id such as openai/clip-vit-base-patch32 [default: bundled]
+    #[arg(long)]
+    model: Option<String>,
+    /// Where the model runs: auto, cpu, cuda or metal [default: auto]
+    #[arg(long, value_parser = parse_device)]
+    device: Option<Device>,
+    /// Never fetch a model from the hub
+    #[arg(long)]
+    offline: bool,
+    /// Key that clients must send
+    #[arg(long, value_name = "KEY")]
+    api_key: Option<String>,
+    /// Serve other machines without a key
+    #[arg(long)]
+    insecure: bool,
+}
+
+fn parse_device(text: &str) -> Result<Device, String> {
+    serde_json::from_value(text.into()).map_err(|_| "use auto, cpu, cuda or metal".to_owned())
+}
+
+impl SettingsArgs {
+    fn settings(&self) -> crate::error::Result<Settings> {
+        let overrides = Overrides {
+            host: self.host,
+            port: self.port,
+            data_dir: self.data_dir.clone(),
+            model: self.model.clone(),
+            device: self.device,
+            // A switch that is not typed leaves the file and the environment their say.
+            offline: self.offline.then_some(true),
+            api_key: self.api_key.clone(),
+            insecure: self.insecure.then_some(true),
+        };
+        Settings::read(self.config.as_deref(), &overrides)
+    }
+}
+
+/// Parses the command line and runs the verb.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr();
+    let done = match cli.verb {
+        Verb::Serve(args) => serve::run(&args),
+        Verb::Demo(args) => demo::run(&args),
+        Verb::Openapi => print_openapi(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lookalike: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_openapi() -> anyhow::Result<()> {
+    println!("{}", crate::http::openapi_document().to_pretty_json()?);
+    Ok(())
+}
+
+/// `LOOKALIKE_LOG` chooses what is logged, as `info,lookalike=debug`.
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LOOKALIKE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,lookalike=info"));
+    // A second call (in tests) finds the log already set up.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}

@@ -1,0 +1,93 @@
+//! `lookalike serve`: loads the model, opens the data, listens, and stops without losing
+//! anything on SIGINT or SIGTERM.
+
+use std::time::{Duration, Instant};
+
+use super::{SettingsArgs, banner};
+use crate::config::{self, Settings};
+use crate::embed::{DeviceChoice, EmbedOptions, Embedder, ModelSpec};
+use crate::engine::{CallLimits, Engine};
+use crate::error::Result;
+use crate::http::{Bound, ServerOptions, bind};
+use crate::preprocess;
+use crate::storage::StoreOptions;
+
+const MIB: usize = 1024 * 1024;
+
+/// A server that listens, and what stands behind it.
+pub struct Started {
+    pub bound: Bound,
+    pub engine: Engine,
+    pub banner: String,
+}
+
+/// Runs the verb.
+pub fn run(args: &SettingsArgs) -> anyhow::Result<()> {
+    let settings = args.settings()?;
+    actix_web::rt::System::new().block_on(async move {
+        let started = start(&settings)?;
+        print!("{}", started.banner);
+        started.bound.server.await?;
+        stop(&started.engine)
+    })
+}
+
+/// Everything up to the first request.
+pub fn start(settings: &Settings) -> Result<Started> {
+    let began = Instant::now();
+    let embedder = Embedder::load(&ModelSpec::parse(&settings.model)?, &embed_options(settings))?;
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let parallel = if settings.max_parallel_calls == 0 { 2 * cores } else { settings.max_parallel_calls };
+    let limits = CallLimits { parallel, waiting: settings.max_waiting_calls };
+    let engine = Engine::open(&settings.data_dir, StoreOptions::default(), embedder, limits)?;
+    let bound = bind(engine.clone(), server_options(settings))?;
+    let banner = banner::text(
+        &format!("http://{}", bound.address),
+        &settings.data_dir,
+        engine.names().len(),
+        engine.model(),
+        began.elapsed(),
+    );
+    Ok(Started { bound, engine, banner })
+}
+
+/// After the last request: makes the stop a clean one.
+pub fn stop(engine: &Engine) -> anyhow::Result<()> {
+    engine.close()?;
+    tracing::info!("stopped; everything is on disk");
+    Ok(())
+}
+
+fn embed_options(settings: &Settings) -> EmbedOptions {
+    EmbedOptions {
+        device: match settings.device {
+            config::Device::Auto => DeviceChoice::Auto,
+            config::Device::Cpu => DeviceChoice::Cpu,
+            config::Device::Cuda => DeviceChoice::Cuda,
+            config::Device::Metal => DeviceChoice::Metal,
+        },
+        offline: settings.offline,
+        cache_dir: settings.model_cache.clone(),
+        max_batch: settings.max_batch,
+        queue: settings.embed_queue,
+        limits: preprocess::Limits {
+            max_bytes: settings.max_image_mib * MIB,
+            max_pixels: settings.max_image_megapixels as u64 * 1_000_000,
+        },
+        ..EmbedOptions::default()
+    }
+}
+
+fn server_options(settings: &Settings) -> ServerOptions {
+    ServerOptions {
+        address: settings.address(),
+        api_key: settings.api_key.clone(),
+        read_only_api_key: settings.read_only_api_key.clone(),
+        max_body_bytes: settings.max_body_mib * MIB,
+        max_upload_bytes: settings.max_upload_mib * MIB,
+        max_image_bytes: settings.max_image_mib * MIB,
+        body_timeout: Duration::from_secs(settings.body_timeout_secs),
+        request_timeout: Duration::from_secs(settings.request_timeout_secs),
+        workers: settings.http_workers,
+    }
+}

@@ -1,0 +1,241 @@
+//! Settings: defaults < TOML file < environment (`LOOKALIKE_*`) < flags, read once in `main`.
+//! Every limit of the server is declared here with its unit; nothing here knows how it is used.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The file that is read where no other is named, if it is there.
+pub const DEFAULT_FILE: &str = "lookalike.toml";
+
+/// Where the towers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// A GPU if this build and machine have one, the CPU otherwise.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// An NVIDIA GPU (cargo feature `cuda`).
+    Cuda,
+    /// An Apple GPU (cargo feature `metal`).
+    Metal,
+}
+
+/// Everything an operator can set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// Port to listen on; 0 lets the system choose.
+    pub port: u16,
+    /// Directory that holds all data.
+    pub data_dir: PathBuf,
+    /// `bundled`, a directory in Hugging Face layout, or a hub id.
+    pub model: String,
+    /// Where the towers run.
+    pub device: Device,
+    /// Never fetch a model from a hub.
+    pub offline: bool,
+    /// Where fetched models are kept; the hub's usual cache if not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_cache: Option<PathBuf>,
+    /// Key that allows everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<String>,
+    /// Key that allows reading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_only_api_key: Option<String>,
+    /// Serve an address other than loopback without a key.
+    pub insecure: bool,
+    /// Largest JSON body, MiB.
+    pub max_body_mib: usize,
+    /// Largest multipart upload in one request, MiB; its pictures are ingested as they arrive.
+    pub max_upload_mib: usize,
+    /// Largest picture file, MiB.
+    pub max_image_mib: usize,
+    /// Most pixels of a picture, millions.
+    pub max_image_megapixels: usize,
+    /// A body that has not arrived after so many seconds is given up with 408.
+    pub body_timeout_secs: u64,
+    /// A request that is not answered after so many seconds is given up with 408.
+    pub request_timeout_secs: u64,
+    /// Collection calls that run at once; twice the cores if 0.
+    pub max_parallel_calls: usize,
+    /// Collection calls that may wait for their turn; more are answered 429.
+    pub max_waiting_calls: usize,
+    /// Inputs (texts or pictures) of one tower run.
+    pub max_batch: usize,
+    /// Inputs that may wait for the towers; more are answered 429.
+    pub embed_queue: usize,
+    /// Threads that answer HTTP; the cores if 0.
+    pub http_workers: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 6333,
+            data_dir: PathBuf::from("./lookalike-data"),
+            model: "bundled".into(),
+            device: Device::Auto,
+            offline: false,
+            model_cache: None,
+            api_key: None,
+            read_only_api_key: None,
+            insecure: false,
+            max_body_mib: 64,
+            max_upload_mib: 1024,
+            max_image_mib: 20,
+            max_image_megapixels: 50,
+            body_timeout_secs: 60,
+            request_timeout_secs: 120,
+            max_parallel_calls: 0,
+            max_waiting_calls: 1024,
+            max_batch: 32,
+            embed_queue: 512,
+            http_workers: 0,
+        }
+    }
+}
+
+/// What was typed: only what is set overrides.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Overrides {
+    /// See [`Settings::host`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<IpAddr>,
+    /// See [`Settings::port`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// See [`Settings::data_dir`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// See [`Settings::model`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// See [`Settings::device`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<Device>,
+    /// See [`Settings::offline`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offline: Option<bool>,
+    /// See [`Settings::api_key`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<String>,
+    /// See [`Settings::insecure`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub insecure: Option<bool>,
+}
+
+impl Settings {
+    /// Reads every source in order and checks the result.
+    ///
+    /// # Errors
+    /// `InvalidInput` that names the setting and the source it came from.
+    pub fn read(file: Option<&Path>, overrides: &Overrides) -> Result<Self> {
+        let mut figment = Figment::from(Serialized::defaults(Settings::default()));
+        figment = match file {
+            Some(path) if !path.is_file() => {
+                return Err(Error::InvalidInput(format!(
+                    "--config {}: there is no such file",
+                    path.display()
+                )));
+            }
+            Some(path) => figment.merge(Toml::file_exact(path)),
+            None if Path::new(DEFAULT_FILE).is_file() => figment.merge(Toml::file_exact(DEFAULT_FILE)),
+            None => figment,
+        };
+        let settings: Settings = figment
+            .merge(Env::prefixed("LOOKALIKE_").ignore(&["config", "log"]))
+            .merge(Serialized::defaults(overrides))
+            .extract()
+            .map_err(|error| Error::InvalidInput(format!("settings: {error}")))?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// The address to listen on.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
+    }
+
+    fn check(&self) -> Result<()> {
+        let positive = [
+            ("max_body_mib", self.max_body_mib),
+            ("max_upload_mib", self.max_upload_mib),
+            ("max_image_mib", self.max_image_mib),
+            ("max_image_megapixels", self.max_image_megapixels),
+            ("max_batch", self.max_batch),
+            ("embed_queue", self.embed_queue),
+            ("max_waiting_calls", self.max_waiting_calls),
+            ("request_timeout_secs", usize::try_from(self.request_timeout_secs).unwrap_or(usize::MAX)),
+            ("body_timeout_secs", usize::try_from(self.body_timeout_secs).unwrap_or(usize::MAX)),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(Error::InvalidInput(format!("settings: {name} is 0, it must be at least 1")));
+        }
+        for (name, key) in [("api_key", &self.api_key), ("read_only_api_key", &self.read_only_api_key)] {
+            if key.as_ref().is_some_and(|key| key.len() < 8 || !key.is_ascii()) {
+                return Err(Error::InvalidInput(format!(
+                    "settings: {name} must have at least 8 characters, all of them ASCII"
+                )));
+            }
+        }
+        let open = !self.host.is_loopback() && self.api_key.is_none() && !self.insecure;
+        if open {
+            return Err(Error::InvalidInput(format!(
+                "host {} can be reached by other machines, so a key is needed. Start with --api-key {} \
+                 (made up for you just now), or with --insecure to serve everybody",
+                self.host,
+                uuid::Uuid::new_v4().simple()
+            )));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_beats_the_file_and_the_file_beats_the_default() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.toml");
+        std::fs::write(&file, "port = 7000\nmax_batch = 8\n").unwrap();
+        let overrides = Overrides { port: Some(7001), ..Overrides::default() };
+        let settings = Settings::read(Some(&file), &overrides).unwrap();
+        assert_eq!((settings.port, settings.max_batch, settings.embed_queue), (7001, 8, 512));
+    }
+
+    #[test]
+    fn an_unknown_setting_or_a_wrong_type_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.toml");
+        for (text, named) in [("prot = 1\n", "prot"), ("port = \"x\"\n", "port"), ("max_batch = 0\n", "max_batch")] {
+            std::fs::write(&file, text).unwrap();
+            let error = Settings::read(Some(&file), &Overrides::default()).unwrap_err();
+            assert!(error.to_string().contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_open_address_without_a_key_is_refused_with_a_key_to_paste() {
+        let host = Some("0.0.0.0".parse().unwrap());
+        let error = Settings::read(None, &Overrides { host, ..Overrides::default() }).unwrap_err();
+        assert!(error.to_string().contains("--api-key"), "{error}");
+        let with_key = Overrides { host, api_key: Some("12345678".into()), ..Overrides::default() };
+        assert!(Settings::read(None, &with_key).is_ok());
+        let insecure = Overrides { host, insecure: Some(true), ..Overrides::default() };
+        assert!(Settings::read(None, &insecure).is_ok());
+    }
+}

@@ -1,0 +1,274 @@
+//! Points whose vectors may still be for the model, and the embedding of all of them in one go.
+
+use std::collections::BTreeMap;
+
+use super::Engine;
+use crate::collection::Collection;
+use crate::error::{Error, Result};
+use crate::types::{CollectionName, Payload, Point, PointId, VectorName};
+
+/// What the model is asked to embed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// A text.
+    Text(String),
+    /// The bytes of a picture file.
+    Image(Vec<u8>),
+    /// The weighted sum of several, normalised.
+    Mix(Vec<Part>),
+}
+
+/// One part of a mixed content.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// A text or a picture.
+    pub content: Content,
+    /// Its weight; negative to move away from it.
+    pub weight: f32,
+}
+
+/// A content, the model it is meant for, and where it stands in the request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inference {
+    /// The model's name; the loaded one if absent.
+    pub model: Option<String>,
+    /// What to embed.
+    pub content: Content,
+    /// Its place in the request, for errors.
+    pub place: String,
+}
+
+/// A vector, or what the model makes one of.
+#[derive(Debug, Clone, PartialEq)]
+pub enum VectorSource {
+    /// The numbers themselves.
+    Dense(Vec<f32>),
+    /// For the model.
+    Inference(Inference),
+}
+
+/// A point on its way in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// Its id.
+    pub id: PointId,
+    /// Its vectors by name.
+    pub vectors: BTreeMap<VectorName, VectorSource>,
+    /// Its payload.
+    pub payload: Payload,
+}
+
+/// What happens to a request in which one item cannot be embedded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Nothing is written.
+    RefuseAll,
+    /// The others are written.
+    SkipItem,
+}
+
+/// An item that was skipped.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// Its index in the request.
+    pub index: usize,
+    /// Its id.
+    pub id: PointId,
+    /// Why.
+    pub error: Error,
+}
+
+/// What an upsert did.
+#[derive(Debug, Clone)]
+pub struct Upserted {
+    /// Sequence number of the write; 0 where nothing was left to write.
+    pub version: u64,
+    /// Items that were skipped; empty unless asked for.
+    pub failures: Vec<Failure>,
+}
+
+impl Engine {
+    /// Embeds what is for the model, checks everything, then writes all of it as one change.
+    ///
+    /// # Errors
+    /// The first item's error, which names its place; nothing is written then.
+    pub async fn upsert(&self, name: &CollectionName, drafts: Vec<Draft>, on_failure: OnFailure) -> Result<Upserted> {
+        // A missing collection or a wrong name is known before the model works for nothing.
+        self.check_names(name, &drafts)?;
+        let (points, failures) = self.embed_drafts(drafts, on_failure).await?;
+        let write = move |collection: &Collection| if points.is_empty() { Ok(0) } else { collection.upsert(points) };
+        let version = self.on(name, write).await?;
+        Ok(Upserted { version, failures })
+    }
+
+    fn check_names(&self, name: &CollectionName, drafts: &[Draft]) -> Result<()> {
+        let config = self.collection(name)?.config();
+        let dimension = self.model().dimension;
+        for (i, draft) in drafts.iter().enumerate() {
+            for (vector, source) in &draft.vectors {
+                let Some(params) = config.vectors.get(vector) else {
+                    return Err(Error::InvalidInput(format!("points[{i}]: Not existing vector name error: {vector}")));
+                };
+                if matches!(source, VectorSource::Inference(_)) && params.size != dimension {
+                    return Err(Error::InvalidInput(format!(
+                        "points[{i}]: the model {} makes vectors of {dimension} components, collection `{name}` holds vectors of {}",
+                        self.model().name, params.size
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn embed_drafts(&self, drafts: Vec<Draft>, on_failure: OnFailure) -> Result<(Vec<Point>, Vec<Failure>)> {
+        let mut inferences = Vec::new();
+        let mut dense = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let mut vectors = BTreeMap::new();
+            let mut wanted = Vec::new();
+            for (name, source) in draft.vectors {
+                match source {
+                    VectorSource::Dense(vector) => {
+                        vectors.insert(name, vector);
+                    }
+                    VectorSource::Inference(inference) => {
+                        wanted.push(name);
+                        inferences.push(inference);
+                    }
+                }
+            }
+            dense.push((Point { id: draft.id, vectors, payload: draft.payload }, wanted));
+        }
+        let mut embedded = self.embed_each(inferences).await?.into_iter();
+        let (mut points, mut failures) = (Vec::with_capacity(dense.len()), Vec::new());
+        for (index, (mut point, wanted)) in dense.into_iter().enumerate() {
+            let mut failed = None;
+            for name in wanted {
+                match embedded.next() {
+                    Some(Ok(vector)) => {
+                        point.vectors.insert(name, vector);
+                    }
+                    Some(Err(error)) => failed = Some(error),
+                    None => failed = Some(Error::Internal("the model answered too few vectors".into())),
+                }
+            }
+            match (failed, on_failure) {
+                (None, _) => points.push(point),
+                (Some(error), OnFailure::RefuseAll) => return Err(error),
+                (Some(error), OnFailure::SkipItem) => failures.push(Failure { index, id: point.id, error }),
+            }
+        }
+        Ok((points, failures))
+    }
+
+    /// One vector per inference, in order; an item that cannot be embedded is an error of its
+    /// own. The outer error is the model's: unknown, overloaded, stopping.
+    pub async fn embed_each(&self, inferences: Vec<Inference>) -> Result<Vec<Result<Vec<f32>>>> {
+        for inference in &inferences {
+            self.check_model(inference)?;
+        }
+        let (mut texts, mut images) = (Vec::new(), Vec::new());
+        let mut plans = Vec::with_capacity(inferences.len());
+        for inference in inferences {
+            let mut parts = Vec::new();
+            collect(inference.content, 1.0, &mut parts, &mut texts, &mut images);
+            plans.push((inference.place, parts));
+        }
+        let embedder = &self.shared.embedder;
+        let text_vectors = async {
+            if texts.is_empty() { Ok(Vec::new()) } else { embedder.embed_texts(texts).await }
+        };
+        let image_vectors = async {
+            if images.is_empty() { Ok(Vec::new()) } else { embedder.embed_images(images).await }
+        };
+        let (texts, images) = futures_util::future::try_join(text_vectors, image_vectors).await?;
+        let resolve = |(place, parts): (String, Vec<(Lane, f32)>)| {
+            let mut vectors = Vec::with_capacity(parts.len());
+            for (lane, weight) in parts {
+                let vector = match lane {
+                    Lane::Text(i) => &texts[i],
+                    Lane::Image(i) => images[i].as_ref().map_err(|error| error.clone().at(&place))?,
+                };
+                vectors.push((vector, weight));
+            }
+            mix(&vectors, &place)
+        };
+        Ok(plans.into_iter().map(resolve).collect())
+    }
+
+    /// Embeds one source, or passes its numbers through.
+    pub async fn embed_one(&self, source: VectorSource) -> Result<Vec<f32>> {
+        match source {
+            VectorSource::Dense(vector) => Ok(vector),
+            VectorSource::Inference(inference) => self
+                .embed_each(vec![inference])
+                .await?
+                .pop()
+                .unwrap_or_else(|| Err(Error::Internal("the model answered nothing".into()))),
+        }
+    }
+
+    fn check_model(&self, inference: &Inference) -> Result<()> {
+        let loaded = &self.model().name;
+        match &inference.model {
+            Some(name) if name != loaded => Err(Error::InvalidInput(format!(
+                "{}: model `{name}` is not loaded; this server has `{loaded}` (leave `model` out to use it)",
+                inference.place
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where a part's vector will be found.
+enum Lane {
+    Text(usize),
+    Image(usize),
+}
+
+fn collect(content: Content, weight: f32, parts: &mut Vec<(Lane, f32)>, texts: &mut Vec<String>, images: &mut Vec<Vec<u8>>) {
+    match content {
+        Content::Text(text) => {
+            parts.push((Lane::Text(texts.len()), weight));
+            texts.push(text);
+        }
+        Content::Image(bytes) => {
+            parts.push((Lane::Image(images.len()), weight));
+            images.push(bytes);
+        }
+        Content::Mix(inner) => {
+            inner.into_iter().for_each(|part| collect(part.content, weight * part.weight, parts, texts, images));
+        }
+    }
+}
+
+/// The normalised weighted sum of unit vectors; one alone stays as it is.
+fn mix(vectors: &[(&Vec<f32>, f32)], place: &str) -> Result<Vec<f32>> {
+    if let [(vector, weight)] = vectors && *weight == 1.0 {
+        return Ok((*vector).clone());
+    }
+    let mut sum = vec![0.0; vectors.first().map_or(0, |(v, _)| v.len())];
+    for (vector, weight) in vectors {
+        sum.iter_mut().zip(vector.iter()).for_each(|(s, x)| *s += weight * x);
+    }
+    let norm = sum.iter().map(|x| x * x).sum::<f32>().sqrt();
+    if !(norm > 1e-6) {
+        return Err(Error::InvalidInput(format!("{place}: the weighted parts cancel each other out; change the weights")));
+    }
+    sum.iter_mut().for_each(|x| *x /= norm);
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_add_up_and_a_sum_of_nothing_is_refused() {
+        let (x, y) = (vec![1.0, 0.0], vec![0.0, 1.0]);
+        let half = mix(&[(&x, 1.0), (&y, 1.0)], "q").unwrap();
+        assert!((half[0] - half[1]).abs() < 1e-6 && (half[0] - 0.707).abs() < 1e-3);
+        assert_eq!(mix(&[(&x, -2.0)], "q").unwrap(), [-1.0, 0.0]);
+        assert!(mix(&[(&x, 1.0), (&x, -1.0)], "query").unwrap_err().to_string().contains("query"));
+    }
+}

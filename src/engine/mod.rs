@@ -1,0 +1,141 @@
+//! All collections and the model behind one asynchronous face. Async ends here: a call into a
+//! collection is one blocking call on a bounded pool; a call into the model waits in its queue.
+//! Invariant: nothing is written before everything in the request has been checked and embedded.
+
+mod calls;
+mod draft;
+mod search;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::collection::Collection;
+use crate::embed::{Embedder, ModelInfo};
+use crate::error::{Error, Result};
+use crate::storage::{Store, StoreOptions};
+use crate::types::{CollectionConfig, CollectionName};
+
+pub use calls::CallLimits;
+pub use draft::{Content, Draft, Failure, Inference, OnFailure, Part, Upserted, VectorSource};
+pub use search::{Lookup, Search, Wanted};
+
+/// Most collections of one server: each has a log, a writer thread and its indexes in memory.
+pub const MAX_COLLECTIONS: usize = 1000;
+
+/// The whole database; cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Store,
+    collections: RwLock<BTreeMap<CollectionName, Arc<Collection>>>,
+    /// One creation or removal at a time; reads and writes of points do not take it.
+    changing: parking_lot::Mutex<()>,
+    embedder: Embedder,
+    calls: calls::Calls,
+}
+
+impl Engine {
+    /// Opens the data directory and every collection in it. Blocking.
+    ///
+    /// # Errors
+    /// What `Store::open` says: another process, a newer store, an unreadable directory.
+    pub fn open(data_dir: &Path, options: StoreOptions, embedder: Embedder, limits: CallLimits) -> Result<Self> {
+        let store = Store::open(data_dir, options)?;
+        let mut collections = BTreeMap::new();
+        for volume in store.volumes() {
+            let name = volume.name().clone();
+            collections.insert(name, Arc::new(Collection::open(volume)?));
+        }
+        Ok(Self {
+            shared: Arc::new(Shared {
+                store,
+                collections: RwLock::new(collections),
+                changing: parking_lot::Mutex::new(()),
+                embedder,
+                calls: calls::Calls::new(limits),
+            }),
+        })
+    }
+
+    /// The loaded model.
+    pub fn model(&self) -> &ModelInfo {
+        self.shared.embedder.info()
+    }
+
+    /// The names of all collections, in order.
+    pub fn names(&self) -> Vec<CollectionName> {
+        self.shared.collections.read().keys().cloned().collect()
+    }
+
+    /// True where there is such a collection.
+    pub fn exists(&self, name: &CollectionName) -> bool {
+        self.shared.collections.read().contains_key(name)
+    }
+
+    /// # Errors
+    /// `NotFound` where there is no such collection.
+    pub fn collection(&self, name: &CollectionName) -> Result<Arc<Collection>> {
+        let found = self.shared.collections.read().get(name).cloned();
+        found.ok_or_else(|| Error::NotFound(format!("Collection `{name}` doesn't exist!")))
+    }
+
+    /// Creates a collection; it is durable when this returns.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, or `Validation` that names the field.
+    pub async fn create(&self, name: CollectionName, config: CollectionConfig) -> Result<()> {
+        config.validate()?;
+        let engine = self.clone();
+        self.call(move || {
+            let _one = engine.shared.changing.lock();
+            if engine.exists(&name) {
+                return Err(Error::AlreadyExists(format!("Collection `{name}` already exists!")));
+            }
+            if engine.shared.collections.read().len() >= MAX_COLLECTIONS {
+                return Err(Error::InvalidInput(format!("there are {MAX_COLLECTIONS} collections, the most a server holds")));
+            }
+            let volume = engine.shared.store.create(&name, &config)?;
+            let collection = Arc::new(Collection::open(volume)?);
+            engine.shared.collections.write().insert(name, collection);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Removes a collection with everything in it. False where there was none.
+    pub async fn remove(&self, name: CollectionName) -> Result<bool> {
+        let engine = self.clone();
+        self.call(move || {
+            let _one = engine.shared.changing.lock();
+            // First out of sight, then off the disk: no call starts on what is being deleted.
+            engine.shared.collections.write().remove(&name);
+            engine.shared.store.remove(&name)
+        })
+        .await
+    }
+
+    /// Runs one blocking call on a collection.
+    pub async fn on<T: Send + 'static>(
+        &self,
+        name: &CollectionName,
+        call: impl FnOnce(&Collection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let collection = self.collection(name)?;
+        self.call(move || call(&collection)).await
+    }
+
+    /// Finishes what is queued, makes everything durable and marks the stop as clean. Blocking.
+    pub fn close(&self) -> Result<()> {
+        self.shared.store.close()
+    }
+
+    async fn call<T: Send + 'static>(&self, call: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        self.shared.calls.run(call).await
+    }
+}

@@ -1,0 +1,70 @@
+//! The model by itself: what is loaded, and vectors for texts and pictures.
+
+use actix_web::{Responder, web};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::answer::{Clock, Envelope, ErrorEnvelope};
+use super::body::JsonBody;
+use super::server::State;
+use super::wire::inference;
+use crate::engine::{Content, Inference};
+use crate::error::{Error, Result};
+
+/// Most inputs of one call.
+const MAX_INPUTS: usize = 1024;
+
+/// `POST /embed`
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EmbedBody {
+    /// 1 to 1,024 texts (strings), `{"text"}`, `{"image": base64}` or `{"object"}`.
+    #[schema(value_type = Vec<Value>)]
+    inputs: Vec<Value>,
+    /// The model's name; the loaded one if absent.
+    #[serde(default)]
+    model: Option<String>,
+}
+
+/// Vectors of texts and pictures, unit length, in the order of the inputs.
+#[utoipa::path(post, path = "/embed", tag = "model", request_body = EmbedBody,
+    responses((status = 200, description = "{embeddings, model, dimension}", body = Envelope<Value>), (status = 400, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope)))]
+pub async fn embed(clock: Clock, state: web::Data<State>, body: JsonBody<EmbedBody>) -> impl Responder {
+    clock
+        .run(async {
+            let EmbedBody { inputs, model } = body.0;
+            if inputs.is_empty() || inputs.len() > MAX_INPUTS {
+                return Err(Error::Validation(format!(
+                    "inputs holds {}, it must hold 1 to {MAX_INPUTS} texts or pictures",
+                    inputs.len()
+                )));
+            }
+            let read = |(i, value): (usize, Value)| {
+                let place = format!("inputs[{i}]");
+                let mut inference = match value {
+                    Value::String(text) => Inference { model: None, content: Content::Text(text), place },
+                    other => inference::parse(other, &place)?,
+                };
+                inference.model = inference.model.or_else(|| model.clone());
+                Ok(inference)
+            };
+            let inferences = inputs.into_iter().enumerate().map(read).collect::<Result<Vec<_>>>()?;
+            let vectors = state.engine.embed_each(inferences).await?.into_iter().collect::<Result<Vec<_>>>()?;
+            let model = state.engine.model();
+            Ok(json!({"embeddings": vectors, "model": model.name, "dimension": model.dimension}))
+        })
+        .await
+}
+
+/// The loaded models.
+#[utoipa::path(get, path = "/models", tag = "model", responses((status = 200, description = "{models: [{name, dimension, modalities, device, precision, loaded}]}", body = Envelope<Value>)))]
+pub async fn models(clock: Clock, state: web::Data<State>) -> impl Responder {
+    let model = state.engine.model();
+    let described = json!({
+        "name": model.name, "dimension": model.dimension, "modalities": model.modalities,
+        "device": model.device, "precision": model.precision, "loaded": true,
+        "image_size": model.image_size, "context_length": model.context_length,
+    });
+    clock.run(async { Ok(json!({"models": [described]})) }).await
+}

@@ -1,0 +1,20 @@
+//! The HTTP server: Qdrant's protocol and our own endpoints over the engine. One file per
+//! resource; wire types stay in `wire/`. The only user of actix.
+//! Invariant: every answer is the same envelope, whatever went wrong and wherever.
+
+mod answer;
+mod body;
+mod collections;
+mod embed;
+mod guard;
+mod images;
+mod openapi;
+mod payload;
+mod points;
+mod query;
+mod server;
+mod service;
+mod wire;
+
+pub use openapi::document as openapi_document;
+pub use server::{Bound, ServerOptions, bind};

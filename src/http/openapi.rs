@@ -1,0 +1,54 @@
+//! The OpenAPI document, generated from the handlers and the wire types.
+
+use actix_web::{HttpResponse, Responder};
+use utoipa::OpenApi;
+
+use super::{collections, embed, images, payload, points, query, service};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "lookalike",
+        description = "A vector-search database for images and text with the model inside; speaks the Qdrant protocol.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    paths(
+        service::root, service::healthz, service::livez, service::readyz, service::cluster,
+        embed::models, embed::embed, serve,
+        collections::list, collections::get, collections::create, collections::remove, collections::exists,
+        collections::create_index, collections::delete_index,
+        images::ingest,
+        points::upsert, points::retrieve, points::get, points::delete, points::scroll, points::count,
+        payload::merge, payload::overwrite, payload::delete_keys, payload::clear,
+        query::query, query::query_batch,
+    ),
+    tags(
+        (name = "collections"), (name = "points"), (name = "search"),
+        (name = "model", description = "the model inside the server"), (name = "service")
+    )
+)]
+struct Document;
+
+/// The document as JSON.
+pub fn document() -> utoipa::openapi::OpenApi {
+    Document::openapi()
+}
+
+/// This document.
+#[utoipa::path(get, path = "/openapi.json", tag = "service", responses((status = 200, description = "the OpenAPI document")))]
+pub async fn serve() -> impl Responder {
+    HttpResponse::Ok().json(document())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_route_is_in_the_document_and_the_other_way_round() {
+        let source = include_str!("server.rs");
+        let routed: std::collections::BTreeSet<_> =
+            source.split("at(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let document = super::document();
+        let documented: std::collections::BTreeSet<_> = document.paths.paths.keys().map(String::as_str).collect();
+        assert_eq!(routed, documented);
+    }
+}

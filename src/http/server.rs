@@ -1,0 +1,119 @@
+//! The server: its state, its routes, its bounds.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use actix_web::{App, HttpServer, Resource, dev, middleware, web};
+
+use super::{answer, collections, embed, guard, images, openapi, payload, points, query, service};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+
+/// Bounds and keys of the server.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// Where to listen; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// Key that allows everything; none lets everybody in.
+    pub api_key: Option<String>,
+    /// Key that allows reading.
+    pub read_only_api_key: Option<String>,
+    /// Largest JSON body, bytes.
+    pub max_body_bytes: usize,
+    /// Largest multipart upload, bytes.
+    pub max_upload_bytes: usize,
+    /// Largest picture file, bytes.
+    pub max_image_bytes: usize,
+    /// A body must arrive within this time.
+    pub body_timeout: Duration,
+    /// A request must be answered within this time.
+    pub request_timeout: Duration,
+    /// Threads that answer; the cores if 0.
+    pub workers: usize,
+}
+
+/// What every handler sees.
+pub struct State {
+    pub engine: Engine,
+    pub options: ServerOptions,
+    pub started: Instant,
+}
+
+/// A server that listens but does not run yet.
+pub struct Bound {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Runs until it is stopped by a signal or through its handle.
+    pub server: dev::Server,
+}
+
+/// Most connections at once.
+const MAX_CONNECTIONS: usize = 4096;
+/// How long a stop waits for requests in flight, seconds.
+const SHUTDOWN_SECS: u64 = 30;
+/// The headers of a request must arrive within this time.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Binds the address. The server runs when `Bound::server` is awaited, until SIGINT or SIGTERM;
+/// requests in flight are finished first.
+///
+/// # Errors
+/// `InvalidInput` where the address cannot be bound, saying what to do.
+pub fn bind(engine: Engine, options: ServerOptions) -> Result<Bound> {
+    let address = options.address;
+    let workers = options.workers;
+    let state = web::Data::new(State { engine, options, started: Instant::now() });
+    let mut server = HttpServer::new(move || {
+        App::new()
+            .app_data(state.clone())
+            .app_data(web::PayloadConfig::new(state.options.max_body_bytes))
+            .wrap(middleware::from_fn(guard::check))
+            .configure(routes)
+            .default_service(web::to(answer::no_such_path))
+    })
+    .max_connections(MAX_CONNECTIONS)
+    .client_request_timeout(HEADER_TIMEOUT)
+    .shutdown_timeout(SHUTDOWN_SECS);
+    if workers > 0 {
+        server = server.workers(workers);
+    }
+    let server = server.bind(address).map_err(|error| {
+        Error::InvalidInput(format!("cannot listen on {address}: {error}. Is another server running there? Choose another with --port"))
+    })?;
+    let address = server.addrs().first().copied().unwrap_or(address);
+    Ok(Bound { address, server: server.run() })
+}
+
+fn at(path: &str) -> Resource {
+    web::resource(path).default_service(web::to(answer::wrong_method))
+}
+
+fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(at("/").get(service::root))
+        .service(at("/healthz").get(service::healthz))
+        .service(at("/livez").get(service::livez))
+        .service(at("/readyz").get(service::readyz))
+        .service(at("/cluster").get(service::cluster))
+        .service(at("/models").get(embed::models))
+        .service(at("/embed").post(embed::embed))
+        .service(at("/openapi.json").get(openapi::serve))
+        .service(at("/collections").get(collections::list))
+        .service(
+            at("/collections/{name}").get(collections::get).put(collections::create).delete(collections::remove),
+        )
+        .service(at("/collections/{name}/exists").get(collections::exists))
+        .service(at("/collections/{name}/index").put(collections::create_index))
+        .service(at("/collections/{name}/index/{field}").delete(collections::delete_index))
+        .service(at("/collections/{name}/images").post(images::ingest))
+        .service(at("/collections/{name}/points").put(points::upsert).post(points::retrieve))
+        .service(at("/collections/{name}/points/delete").post(points::delete))
+        .service(at("/collections/{name}/points/scroll").post(points::scroll))
+        .service(at("/collections/{name}/points/count").post(points::count))
+        .service(at("/collections/{name}/points/query").post(query::query))
+        .service(at("/collections/{name}/points/query/batch").post(query::query_batch))
+        .service(at("/collections/{name}/points/payload").post(payload::merge).put(payload::overwrite))
+        .service(at("/collections/{name}/points/payload/delete").post(payload::delete_keys))
+        .service(at("/collections/{name}/points/payload/clear").post(payload::clear))
+        .service(at("/collections/{name}/points/{id}").get(points::get));
+}

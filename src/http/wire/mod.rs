@@ -1,0 +1,12 @@
+//! What travels: the JSON of requests and answers, and its translation to and from `types`.
+//! Wire types never leave `http/`. Where a field may hold several forms (a vector or an object
+//! for the model, a filter), the JSON is read here by hand, so that an error names the place.
+
+pub mod collection;
+pub mod filter;
+pub mod inference;
+pub mod object;
+pub mod point;
+pub mod query;
+pub mod selector;
+pub mod vector;
