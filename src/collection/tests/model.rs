@@ -259,10 +259,43 @@ fn a_step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// One plain condition for each thing that a payload index may get wrong.
+fn plain_filters() -> Vec<Filter> {
+    let word = || MatchValue::Keyword("x".into());
+    let range = Range { gte: Some(0.5), ..Range::default() };
+    let moments = DatetimeRange { gte: parse_datetime(MOMENTS[1]), ..DatetimeRange::default() };
+    let mut filters = Vec::new();
+    for key in KEYS {
+        let conditions = [
+            field(key, FieldCondition::Match(Match::Value(word()))),
+            field(
+                key,
+                FieldCondition::Match(Match::Any(vec![MatchValue::Integer(1), MatchValue::Bool(true)])),
+            ),
+            field(key, FieldCondition::Match(Match::Except(vec![word()]))),
+            field(key, FieldCondition::Range(range)),
+            field(key, FieldCondition::DatetimeRange(moments)),
+            Condition::IsEmpty(path(key)),
+            Condition::IsNull(path(key)),
+        ];
+        filters.extend(conditions.into_iter().map(must));
+    }
+    filters
+}
+
 fn check(collection: &Collection, model: &Model, filter: &Filter) -> Result<(), TestCaseError> {
     let allowed = model.lets_through(filter);
     prop_assert_eq!(collection.count(Some(filter)).unwrap(), allowed.len());
     prop_assert_eq!(collection.count(None).unwrap(), model.points.len());
+
+    for plain in plain_filters() {
+        prop_assert_eq!(
+            collection.count(Some(&plain)).unwrap(),
+            model.lets_through(&plain).len(),
+            "{:?}",
+            plain
+        );
+    }
 
     // Scroll in pages of three, everything included.
     let mut scrolled = Vec::new();
