@@ -7,5 +7,14 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    for (name, value) in lookalike::embed::thread_settings() {
+        if std::env::var_os(name).is_none() {
+            // SAFETY: the first thing `main` does: no other thread exists that could read the environment.
+            #[allow(unsafe_code)]
+            unsafe {
+                std::env::set_var(name, value);
+            }
+        }
+    }
     lookalike::cli::run()
 }

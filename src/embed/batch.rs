@@ -193,7 +193,7 @@ impl Worker {
                     let mut pixels = Vec::with_capacity(jobs.len() * 3 * side * side);
                     jobs.iter().for_each(|job| self.transform.normalise(&job.input, &mut pixels));
                     let count = jobs.len();
-                    let result = guarded(|| self.towers.embed_pixels(pixels));
+                    let result = guarded(|| self.towers.embed_pixels(&pixels));
                     answer(jobs, result);
                     (count, &self.queue.image_micros)
                 }

@@ -199,9 +199,7 @@ impl<'a> Section<'a> {
         };
         match fields.get("model_type").and_then(Value::as_str) {
             Some(other) if other != model_type => {
-                return Err(refuse(format!(
-                    "{name}.model_type is \"{other}\"; only \"{model_type}\" is supported"
-                )));
+                Err(refuse(format!("{name}.model_type is \"{other}\"; only \"{model_type}\" is supported")))
             }
             _ => Ok(Section { name, fields }),
         }
@@ -238,7 +236,7 @@ impl<'a> Section<'a> {
             layers: self.number("num_hidden_layers", 12, 1..=128)?,
             heads: self.number("num_attention_heads", heads, 1..=256)?,
         };
-        if shape.width % shape.heads != 0 {
+        if !shape.width.is_multiple_of(shape.heads) {
             return Err(refuse(format!(
                 "{name}.hidden_size {} is not a multiple of num_attention_heads {}",
                 shape.width, shape.heads

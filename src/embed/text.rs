@@ -68,7 +68,8 @@ impl TextEncoder {
     /// # Errors
     /// `Internal` if the tokenizer fails.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let text = &text[..text.floor_char_boundary(MAX_TEXT_BYTES)];
+        let end = (0..=MAX_TEXT_BYTES.min(text.len())).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
+        let text = &text[..end];
         let encoding = match self.cleaning {
             TextCleaning::Off => self.tokenizer.encode_fast(text, true),
             TextCleaning::On => self.tokenizer.encode_fast(clean(text), true),

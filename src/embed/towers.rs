@@ -52,12 +52,15 @@ impl Towers {
     /// `pixels` is f32 [n, 3, `image_size`, `image_size`], normalised. Returns n unit vectors.
     ///
     /// # Errors
-    /// `Internal` if the length is not a multiple of one picture or the device fails.
-    pub fn embed_pixels(&self, pixels: Vec<f32>) -> Result<Vec<Vec<f32>>> {
-        let side = self.config.image_size;
-        let count = pixels.len() / (3 * side * side);
+    /// `Internal` if the length is not a multiple of one picture above 0 or the device fails.
+    pub fn embed_pixels(&self, pixels: &[f32]) -> Result<Vec<Vec<f32>>> {
+        let picture = 3 * self.config.image_size.pow(2);
+        if pixels.is_empty() || !pixels.len().is_multiple_of(picture) {
+            return Err(Error::Internal(format!("{} values are not pictures of {picture}", pixels.len())));
+        }
+        let (count, side) = (pixels.len() / picture, self.config.image_size);
         let run = || -> candle_core::Result<Vec<Vec<f32>>> {
-            let pixels = Tensor::from_vec(pixels, (count, 3, side, side), &self.device)?;
+            let pixels = Tensor::from_slice(pixels, (count, 3, side, side), &self.device)?;
             self.model.get_image_features(&pixels)?.to_vec2::<f32>()
         };
         normalise(run().map_err(failed)?)
@@ -70,6 +73,9 @@ impl Towers {
     /// # Errors
     /// `Internal` if an id or a length is out of range or the device fails.
     pub fn embed_tokens(&self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+        if texts.is_empty() {
+            return Ok(Vec::new());
+        }
         let longest = texts.iter().map(|t| t.len()).max().unwrap_or(0);
         let shortest = texts.iter().map(|t| t.len()).min().unwrap_or(0);
         let known = |id: &u32| (*id as usize) < self.config.vocabulary;
