@@ -180,13 +180,14 @@ impl Worker {
             let started = Instant::now();
             let (count, average) = match batch {
                 Batch::Texts(mut jobs) => {
+                    let count = jobs.len();
                     jobs.sort_by_key(|job| job.input.len());
                     for group in by_length(jobs) {
                         let ids: Vec<&[u32]> = group.iter().map(|job| job.input.as_slice()).collect();
                         let result = guarded(|| self.towers.embed_tokens(&ids));
                         answer(group, result);
                     }
-                    (self.max_batch, &self.queue.text_micros)
+                    (count, &self.queue.text_micros)
                 }
                 Batch::Images(jobs) => {
                     let side = self.transform.side();
