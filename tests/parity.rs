@@ -2,6 +2,9 @@
 //! Expected values come from `tests/golden/make.py`; if the bundled weights have changed, run
 //! `python tests/golden/make.py --bundled models/bundled`.
 
+// A test fails by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};

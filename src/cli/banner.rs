@@ -6,7 +6,13 @@ use std::time::Duration;
 use crate::embed::ModelInfo;
 
 /// The banner's lines.
-pub fn text(url: &str, data_dir: &Path, collections: usize, model: &ModelInfo, ready_after: Duration) -> String {
+pub fn text(
+    url: &str,
+    data_dir: &Path,
+    collections: usize,
+    model: &ModelInfo,
+    ready_after: Duration,
+) -> String {
     let data_dir = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
     format!(
         "lookalike {version}\n\

@@ -103,7 +103,10 @@ fn samples() -> anyhow::Result<Vec<Sample>> {
 }
 
 fn picture(file: &str) -> anyhow::Result<&'static [u8]> {
-    SAMPLES.get_file(file).map(|f| f.contents()).with_context(|| format!("sample {file} is missing from the binary"))
+    SAMPLES
+        .get_file(file)
+        .map(|f| f.contents())
+        .with_context(|| format!("sample {file} is missing from the binary"))
 }
 
 fn ingest(client: &Client, samples: &[Sample]) -> anyhow::Result<()> {
@@ -112,11 +115,14 @@ fn ingest(client: &Client, samples: &[Sample]) -> anyhow::Result<()> {
         return Ok(());
     }
     client.delete(&format!("/collections/{COLLECTION}"))?;
-    client.put(&format!("/collections/{COLLECTION}"), &json!({"metadata": {"about": "lookalike's sample pictures"}}))?;
+    client.put(
+        &format!("/collections/{COLLECTION}"),
+        &json!({"metadata": {"about": "lookalike's sample pictures"}}),
+    )?;
     let began = Instant::now();
-    let bar = ProgressBar::new(samples.len() as u64).with_style(
-        ProgressStyle::with_template("{msg} {bar:40} {pos}/{len} pictures, {per_sec}, {eta} left")?,
-    );
+    let bar = ProgressBar::new(samples.len() as u64).with_style(ProgressStyle::with_template(
+        "{msg} {bar:40} {pos}/{len} pictures, {per_sec}, {eta} left",
+    )?);
     bar.set_message("Ingesting");
     for (i, batch) in samples.chunks(BATCH).enumerate() {
         let point = |(j, sample): (usize, &Sample)| -> anyhow::Result<Value> {
@@ -139,7 +145,9 @@ fn ingest(client: &Client, samples: &[Sample]) -> anyhow::Result<()> {
 
 fn print_hits(hits: &[Value]) {
     let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::UTF8_BORDERS_ONLY).set_header(["", "score", "kind", "label", "file"]);
+    table
+        .load_preset(comfy_table::presets::UTF8_BORDERS_ONLY)
+        .set_header(["", "score", "kind", "label", "file"]);
     for (i, hit) in hits.iter().enumerate() {
         let text = |key: &str| hit["payload"][key].as_str().unwrap_or("").to_owned();
         let score = format!("{:.3}", hit["score"].as_f64().unwrap_or_default());
@@ -201,7 +209,10 @@ impl Client {
         let status = response.status();
         let mut body: Value = response.body_mut().with_config().limit(64 * 1024 * 1024).read_json()?;
         if !status.is_success() {
-            bail!("the server answered {status}: {}", body["status"]["error"].as_str().unwrap_or("no reason given"));
+            bail!(
+                "the server answered {status}: {}",
+                body["status"]["error"].as_str().unwrap_or("no reason given")
+            );
         }
         Ok(body["result"].take())
     }

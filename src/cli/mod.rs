@@ -4,6 +4,7 @@ mod banner;
 mod demo;
 mod serve;
 
+use std::io::IsTerminal;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -111,5 +112,9 @@ fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("LOOKALIKE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,lookalike=info"));
     // A second call (in tests) finds the log already set up.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .try_init();
 }

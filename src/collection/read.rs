@@ -205,7 +205,10 @@ impl Collection {
     /// Refuses names of vectors that the collection does not have.
     pub(super) fn check_fields(&self, fields: &Fields) -> Result<()> {
         match &fields.vectors {
-            VectorSelector::Names(names) => names.iter().try_for_each(|name| self.index(name).map(drop)),
+            VectorSelector::Names(names) => names
+                .iter()
+                .try_for_each(|name| self.index(name).map(drop))
+                .map_err(|error| error.at("with_vector")),
             VectorSelector::None | VectorSelector::All => Ok(()),
         }
     }

@@ -100,7 +100,7 @@ impl Default for Settings {
             request_timeout_secs: 120,
             max_parallel_calls: 0,
             max_waiting_calls: 1024,
-            max_batch: 32,
+            max_batch: 8,
             embed_queue: 512,
             http_workers: 0,
         }
@@ -221,7 +221,9 @@ mod tests {
     fn an_unknown_setting_or_a_wrong_type_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.toml");
-        for (text, named) in [("prot = 1\n", "prot"), ("port = \"x\"\n", "port"), ("max_batch = 0\n", "max_batch")] {
+        for (text, named) in
+            [("prot = 1\n", "prot"), ("port = \"x\"\n", "port"), ("max_batch = 0\n", "max_batch")]
+        {
             std::fs::write(&file, text).unwrap();
             let error = Settings::read(Some(&file), &Overrides::default()).unwrap_err();
             assert!(error.to_string().contains(named), "{error}");

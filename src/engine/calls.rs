@@ -47,7 +47,8 @@ impl Calls {
                 retry_after_secs: 1,
             });
         }
-        let turn = self.turns.acquire().await.map_err(|_| Error::Unavailable("the server is stopping".into()))?;
+        let turn =
+            self.turns.acquire().await.map_err(|_| Error::Unavailable("the server is stopping".into()))?;
         drop(waiting);
         let done = tokio::task::spawn_blocking(call).await;
         drop(turn);
@@ -68,7 +69,9 @@ mod tests {
         let (release, held) = std::sync::mpsc::channel::<()>();
         let first = {
             let calls = calls.clone();
-            tokio::spawn(async move { calls.run(move || held.recv().map_err(|e| Error::Internal(e.to_string()))).await })
+            tokio::spawn(async move {
+                calls.run(move || held.recv().map_err(|e| Error::Internal(e.to_string()))).await
+            })
         };
         while calls.turns.available_permits() > 0 {
             tokio::task::yield_now().await;

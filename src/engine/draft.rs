@@ -92,11 +92,17 @@ impl Engine {
     ///
     /// # Errors
     /// The first item's error, which names its place; nothing is written then.
-    pub async fn upsert(&self, name: &CollectionName, drafts: Vec<Draft>, on_failure: OnFailure) -> Result<Upserted> {
+    pub async fn upsert(
+        &self,
+        name: &CollectionName,
+        drafts: Vec<Draft>,
+        on_failure: OnFailure,
+    ) -> Result<Upserted> {
         // A missing collection or a wrong name is known before the model works for nothing.
         self.check_names(name, &drafts)?;
         let (points, failures) = self.embed_drafts(drafts, on_failure).await?;
-        let write = move |collection: &Collection| if points.is_empty() { Ok(0) } else { collection.upsert(points) };
+        let write =
+            move |collection: &Collection| if points.is_empty() { Ok(0) } else { collection.upsert(points) };
         let version = self.on(name, write).await?;
         Ok(Upserted { version, failures })
     }
@@ -107,12 +113,15 @@ impl Engine {
         for (i, draft) in drafts.iter().enumerate() {
             for (vector, source) in &draft.vectors {
                 let Some(params) = config.vectors.get(vector) else {
-                    return Err(Error::InvalidInput(format!("points[{i}]: Not existing vector name error: {vector}")));
+                    return Err(Error::InvalidInput(format!(
+                        "points[{i}]: Not existing vector name error: {vector}"
+                    )));
                 };
                 if matches!(source, VectorSource::Inference(_)) && params.size != dimension {
                     return Err(Error::InvalidInput(format!(
                         "points[{i}]: the model {} makes vectors of {dimension} components, collection `{name}` holds vectors of {}",
-                        self.model().name, params.size
+                        self.model().name,
+                        params.size
                     )));
                 }
             }
@@ -120,7 +129,11 @@ impl Engine {
         Ok(())
     }
 
-    async fn embed_drafts(&self, drafts: Vec<Draft>, on_failure: OnFailure) -> Result<(Vec<Point>, Vec<Failure>)> {
+    async fn embed_drafts(
+        &self,
+        drafts: Vec<Draft>,
+        on_failure: OnFailure,
+    ) -> Result<(Vec<Point>, Vec<Failure>)> {
         let mut inferences = Vec::new();
         let mut dense = Vec::with_capacity(drafts.len());
         for draft in drafts {
@@ -175,12 +188,10 @@ impl Engine {
             plans.push((inference.place, parts));
         }
         let embedder = &self.shared.embedder;
-        let text_vectors = async {
-            if texts.is_empty() { Ok(Vec::new()) } else { embedder.embed_texts(texts).await }
-        };
-        let image_vectors = async {
-            if images.is_empty() { Ok(Vec::new()) } else { embedder.embed_images(images).await }
-        };
+        let text_vectors =
+            async { if texts.is_empty() { Ok(Vec::new()) } else { embedder.embed_texts(texts).await } };
+        let image_vectors =
+            async { if images.is_empty() { Ok(Vec::new()) } else { embedder.embed_images(images).await } };
         let (texts, images) = futures_util::future::try_join(text_vectors, image_vectors).await?;
         let resolve = |(place, parts): (String, Vec<(Lane, f32)>)| {
             let mut vectors = Vec::with_capacity(parts.len());
@@ -226,7 +237,13 @@ enum Lane {
     Image(usize),
 }
 
-fn collect(content: Content, weight: f32, parts: &mut Vec<(Lane, f32)>, texts: &mut Vec<String>, images: &mut Vec<Vec<u8>>) {
+fn collect(
+    content: Content,
+    weight: f32,
+    parts: &mut Vec<(Lane, f32)>,
+    texts: &mut Vec<String>,
+    images: &mut Vec<Vec<u8>>,
+) {
     match content {
         Content::Text(text) => {
             parts.push((Lane::Text(texts.len()), weight));
@@ -237,14 +254,18 @@ fn collect(content: Content, weight: f32, parts: &mut Vec<(Lane, f32)>, texts: &
             images.push(bytes);
         }
         Content::Mix(inner) => {
-            inner.into_iter().for_each(|part| collect(part.content, weight * part.weight, parts, texts, images));
+            inner
+                .into_iter()
+                .for_each(|part| collect(part.content, weight * part.weight, parts, texts, images));
         }
     }
 }
 
 /// The normalised weighted sum of unit vectors; one alone stays as it is.
 fn mix(vectors: &[(&Vec<f32>, f32)], place: &str) -> Result<Vec<f32>> {
-    if let [(vector, weight)] = vectors && *weight == 1.0 {
+    if let [(vector, weight)] = vectors
+        && *weight == 1.0
+    {
         return Ok((*vector).clone());
     }
     let mut sum = vec![0.0; vectors.first().map_or(0, |(v, _)| v.len())];
@@ -252,8 +273,10 @@ fn mix(vectors: &[(&Vec<f32>, f32)], place: &str) -> Result<Vec<f32>> {
         sum.iter_mut().zip(vector.iter()).for_each(|(s, x)| *s += weight * x);
     }
     let norm = sum.iter().map(|x| x * x).sum::<f32>().sqrt();
-    if !(norm > 1e-6) {
-        return Err(Error::InvalidInput(format!("{place}: the weighted parts cancel each other out; change the weights")));
+    if norm.is_nan() || norm <= 1e-6 {
+        return Err(Error::InvalidInput(format!(
+            "{place}: the weighted parts cancel each other out; change the weights"
+        )));
     }
     sum.iter_mut().for_each(|x| *x /= norm);
     Ok(sum)

@@ -45,7 +45,12 @@ impl Engine {
     ///
     /// # Errors
     /// What `Store::open` says: another process, a newer store, an unreadable directory.
-    pub fn open(data_dir: &Path, options: StoreOptions, embedder: Embedder, limits: CallLimits) -> Result<Self> {
+    pub fn open(
+        data_dir: &Path,
+        options: StoreOptions,
+        embedder: Embedder,
+        limits: CallLimits,
+    ) -> Result<Self> {
         let store = Store::open(data_dir, options)?;
         let mut collections = BTreeMap::new();
         for volume in store.volumes() {
@@ -98,7 +103,9 @@ impl Engine {
                 return Err(Error::AlreadyExists(format!("Collection `{name}` already exists!")));
             }
             if engine.shared.collections.read().len() >= MAX_COLLECTIONS {
-                return Err(Error::InvalidInput(format!("there are {MAX_COLLECTIONS} collections, the most a server holds")));
+                return Err(Error::InvalidInput(format!(
+                    "there are {MAX_COLLECTIONS} collections, the most a server holds"
+                )));
             }
             let volume = engine.shared.store.create(&name, &config)?;
             let collection = Arc::new(Collection::open(volume)?);

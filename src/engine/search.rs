@@ -1,12 +1,12 @@
 //! A search as a request states it: like a vector, like a text or a picture, like a stored
 //! point, or simply in the order of ids.
 
-use super::draft::VectorSource;
 use super::Engine;
+use super::draft::VectorSource;
 use crate::collection::{Fields, Mmr, Query, Scroll};
 use crate::error::{Error, Result};
 use crate::index::Mode;
-use crate::types::{CollectionName, Filter, PointId, ScoredPoint, VectorName};
+use crate::types::{CollectionName, Filter, PointId, ScoredPoint, VectorName, check_vector};
 
 /// What hits should be like.
 #[derive(Debug, Clone)]
@@ -61,7 +61,11 @@ impl Engine {
     ///
     /// # Errors
     /// The first error; it names the search's index if there are several.
-    pub async fn search_all(&self, name: &CollectionName, searches: Vec<Search>) -> Result<Vec<Vec<ScoredPoint>>> {
+    pub async fn search_all(
+        &self,
+        name: &CollectionName,
+        searches: Vec<Search>,
+    ) -> Result<Vec<Vec<ScoredPoint>>> {
         self.collection(name)?;
         let several = searches.len() > 1;
         let mut inferences = Vec::new();
@@ -78,21 +82,35 @@ impl Engine {
         let mut answers = Vec::with_capacity(searches.len());
         for (i, search) in searches.into_iter().enumerate() {
             let vector = match &search.wanted {
-                Wanted::Like(VectorSource::Inference(_)) => {
-                    embedded.next().unwrap_or_else(|| Err(Error::Internal("the model answered nothing".into())))?.into()
-                }
+                Wanted::Like(VectorSource::Inference(_)) => embedded
+                    .next()
+                    .unwrap_or_else(|| Err(Error::Internal("the model answered nothing".into())))?
+                    .into(),
                 _ => None,
             };
             let answer = self.search(name, search, vector).await;
-            answers.push(answer.map_err(|error| if several { error.at(format!("searches[{i}]")) } else { error })?);
+            answers.push(
+                answer.map_err(|error| if several { error.at(format!("searches[{i}]")) } else { error })?,
+            );
         }
         Ok(answers)
     }
 
-    async fn search(&self, name: &CollectionName, search: Search, embedded: Option<Vec<f32>>) -> Result<Vec<ScoredPoint>> {
+    async fn search(
+        &self,
+        name: &CollectionName,
+        search: Search,
+        embedded: Option<Vec<f32>>,
+    ) -> Result<Vec<ScoredPoint>> {
         let (vector, exclude) = match (embedded, &search.wanted) {
-            (Some(vector), _) => (vector, Vec::new()),
-            (None, Wanted::Like(VectorSource::Dense(vector))) => (vector.clone(), Vec::new()),
+            (Some(vector), _) => {
+                self.check_query(name, &search.using, &vector)?;
+                (vector, Vec::new())
+            }
+            (None, Wanted::Like(VectorSource::Dense(vector))) => {
+                self.check_query(name, &search.using, vector)?;
+                (vector.clone(), Vec::new())
+            }
             (None, Wanted::LikePoint(id)) => {
                 let exclude = if search.lookup.is_none() { vec![*id] } else { Vec::new() };
                 (self.stored_vector(name, &search, *id).await?, exclude)
@@ -118,9 +136,21 @@ impl Engine {
         self.on(name, move |collection| collection.search(&query)).await
     }
 
+    /// An unknown name is the collection's to refuse; the query's own numbers are checked here.
+    fn check_query(&self, name: &CollectionName, using: &str, vector: &[f32]) -> Result<()> {
+        match self.collection(name)?.config().vectors.get(using) {
+            Some(params) => {
+                check_vector(vector, params.size, params.distance).map_err(|error| error.at("query"))
+            }
+            None => Ok(()),
+        }
+    }
+
     async fn stored_vector(&self, name: &CollectionName, search: &Search, id: PointId) -> Result<Vec<f32>> {
         let (from, using) = match &search.lookup {
-            Some(lookup) => (&lookup.collection, lookup.using.clone().unwrap_or_else(|| search.using.clone())),
+            Some(lookup) => {
+                (&lookup.collection, lookup.using.clone().unwrap_or_else(|| search.using.clone()))
+            }
             None => (name, search.using.clone()),
         };
         self.on(from, move |collection| collection.vector(id, &using)).await
@@ -128,13 +158,23 @@ impl Engine {
 
     async fn in_order(&self, name: &CollectionName, search: Search) -> Result<Vec<ScoredPoint>> {
         let offset = search.offset;
-        let scroll =
-            Scroll { filter: search.filter, offset: None, limit: search.limit + offset, fields: search.fields };
+        let scroll = Scroll {
+            filter: search.filter,
+            offset: None,
+            limit: search.limit + offset,
+            fields: search.fields,
+        };
         self.on(name, move |collection| {
             let (records, _) = collection.scroll(&scroll)?;
             let hit = |record: crate::types::Record| {
                 let version = collection.version(record.id)?.unwrap_or_default();
-                Ok(ScoredPoint { id: record.id, version, score: 0.0, payload: record.payload, vectors: record.vectors })
+                Ok(ScoredPoint {
+                    id: record.id,
+                    version,
+                    score: 0.0,
+                    payload: record.payload,
+                    vectors: record.vectors,
+                })
             };
             records.into_iter().skip(offset).map(hit).collect()
         })

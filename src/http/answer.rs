@@ -59,7 +59,9 @@ impl FromRequest for Clock {
 
     fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
         let started = Instant::now();
-        let most = request.app_data::<web::Data<State>>().map_or(Duration::from_secs(60), |s| s.options.request_timeout);
+        let most = request
+            .app_data::<web::Data<State>>()
+            .map_or(Duration::from_secs(60), |s| s.options.request_timeout);
         ready(match web::Query::<Params>::from_query(request.query_string()) {
             Err(_) => Err(Failed(Error::InvalidInput("timeout: expected a whole number of seconds".into()))),
             Ok(web::Query(Params { timeout: Some(0) })) => {
@@ -77,12 +79,17 @@ impl Clock {
     /// Runs the work within the request's time and wraps what came of it.
     pub async fn run<T: Serialize>(self, work: impl Future<Output = Result<T>>) -> HttpResponse {
         match tokio::time::timeout(self.limit, work).await {
-            Ok(Ok(result)) => {
-                HttpResponse::Ok().json(Envelope { result, status: "ok", time: self.started.elapsed().as_secs_f64() })
-            }
+            Ok(Ok(result)) => HttpResponse::Ok().json(Envelope {
+                result,
+                status: "ok",
+                time: self.started.elapsed().as_secs_f64(),
+            }),
             Ok(Err(error)) => failure(&error, self.started),
             Err(_) => failure(
-                &Error::Timeout(format!("not done after {} s; a write may still be carried out", self.limit.as_secs())),
+                &Error::Timeout(format!(
+                    "not done after {} s; a write may still be carried out",
+                    self.limit.as_secs()
+                )),
                 self.started,
             ),
         }

@@ -33,7 +33,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
                         limit / (1024 * 1024)
                     ))));
                 }
-                Ok(Err(error)) => return Err(Failed(Error::InvalidInput(format!("the body could not be read: {error}")))),
+                Ok(Err(error)) => {
+                    return Err(Failed(Error::InvalidInput(format!("the body could not be read: {error}"))));
+                }
                 Err(_) => {
                     let secs = state.options.body_timeout.as_secs();
                     return Err(Failed(Error::Timeout(format!("the body did not arrive within {secs} s"))));
@@ -47,6 +49,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
 /// Reads JSON; an error names the path of the field.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let bytes = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { bytes };
+    // Without this a list would be read as a struct's fields in order.
+    if bytes.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(Error::MalformedBody("expected an object".into()));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
@@ -73,7 +79,9 @@ mod tests {
 
     #[test]
     fn an_error_names_the_field_by_its_path() {
-        let error = parse::<std::collections::BTreeMap<String, Vec<Inner>>>(br#"{"a": [{"n": 1}, {"n": "x"}]}"#);
+        assert!(parse::<Inner>(b" [1]").unwrap_err().to_string().contains("expected an object"));
+        let error =
+            parse::<std::collections::BTreeMap<String, Vec<Inner>>>(br#"{"a": [{"n": 1}, {"n": "x"}]}"#);
         assert!(error.unwrap_err().to_string().contains("a[1].n"), "the path is missing");
         assert!(parse::<Inner>(br#"{"n": 1} x"#).is_err());
         assert!(parse::<Inner>(b"").unwrap_err().to_string().contains("missing field `n`"));

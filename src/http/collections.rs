@@ -80,7 +80,10 @@ pub async fn create_index(
             let kind = body.0.kind()?;
             let field = JsonPath::parse(&body.0.field_name)
                 .map_err(|why| Error::InvalidInput(format!("field_name: {why}")))?;
-            let version = state.engine.on(&name, move |collection| collection.create_payload_index(field, kind)).await?;
+            let version = state
+                .engine
+                .on(&name, move |collection| collection.create_payload_index(field, kind))
+                .await?;
             Ok(json!({"operation_id": version, "status": "completed"}))
         })
         .await
@@ -89,14 +92,19 @@ pub async fn create_index(
 /// Removes the index of a payload field; the payloads stay.
 #[utoipa::path(delete, path = "/collections/{name}/index/{field}", tag = "collections",
     params(("name" = String, Path), ("field" = String, Path)), responses((status = 200, body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
-pub async fn delete_index(clock: Clock, state: web::Data<State>, path: web::Path<(String, String)>) -> impl Responder {
+pub async fn delete_index(
+    clock: Clock,
+    state: web::Data<State>,
+    path: web::Path<(String, String)>,
+) -> impl Responder {
     clock
         .run(async {
             let (name, field) = path.into_inner();
             let name = named(&name)?;
             let field =
                 JsonPath::parse(&field).map_err(|why| Error::InvalidInput(format!("field_name: {why}")))?;
-            let version = state.engine.on(&name, move |collection| collection.delete_payload_index(&field)).await?;
+            let version =
+                state.engine.on(&name, move |collection| collection.delete_payload_index(&field)).await?;
             Ok(json!({"operation_id": version, "status": "completed"}))
         })
         .await

@@ -50,7 +50,8 @@ pub async fn embed(clock: Clock, state: web::Data<State>, body: JsonBody<EmbedBo
                 Ok(inference)
             };
             let inferences = inputs.into_iter().enumerate().map(read).collect::<Result<Vec<_>>>()?;
-            let vectors = state.engine.embed_each(inferences).await?.into_iter().collect::<Result<Vec<_>>>()?;
+            let vectors =
+                state.engine.embed_each(inferences).await?.into_iter().collect::<Result<Vec<_>>>()?;
             let model = state.engine.model();
             Ok(json!({"embeddings": vectors, "model": model.name, "dimension": model.dimension}))
         })

@@ -42,7 +42,9 @@ pub async fn check(
 }
 
 fn allow(request: &ServiceRequest, options: &ServerOptions) -> Result<()> {
-    let header = |name| request.headers().get(name).and_then(|v: &actix_web::http::header::HeaderValue| v.to_str().ok());
+    let header = |name| {
+        request.headers().get(name).and_then(|v: &actix_web::http::header::HeaderValue| v.to_str().ok())
+    };
     let host = header(HOST).unwrap_or_default();
     if let Some(origin) = header(ORIGIN)
         && origin.split_once("://").map(|(_, rest)| rest) != Some(host)
@@ -66,7 +68,8 @@ fn allow(request: &ServiceRequest, options: &ServerOptions) -> Result<()> {
     let Some(given) = given else {
         return Err(Error::Unauthorized("Must provide an API key or an Authorization bearer token".into()));
     };
-    let same = |key: &Option<String>| key.as_ref().is_some_and(|key| key.as_bytes().ct_eq(given.as_bytes()).into());
+    let same =
+        |key: &Option<String>| key.as_ref().is_some_and(|key| key.as_bytes().ct_eq(given.as_bytes()).into());
     if same(&options.api_key) {
         return Ok(());
     }
@@ -85,7 +88,15 @@ fn access(method: &Method, path: &str) -> Access {
         Method::GET | Method::HEAD => true,
         Method::POST => {
             let end = path.trim_start_matches('/').splitn(3, '/').nth(2).unwrap_or(path);
-            matches!(end, "points" | "points/query" | "points/query/batch" | "points/scroll" | "points/count" | "/embed")
+            matches!(
+                end,
+                "points"
+                    | "points/query"
+                    | "points/query/batch"
+                    | "points/scroll"
+                    | "points/count"
+                    | "/embed"
+            )
         }
         _ => false,
     };
@@ -112,7 +123,8 @@ mod tests {
         for host in ["localhost", "localhost:6333", "127.0.0.1:6333", "[::1]:6333", "[::1]", "LOCALHOST:1"] {
             assert!(is_local(host), "{host}");
         }
-        for host in ["evil.example", "localhost.evil.example:6333", "10.0.0.1", "127.0.0.1.evil.example", ""] {
+        for host in ["evil.example", "localhost.evil.example:6333", "10.0.0.1", "127.0.0.1.evil.example", ""]
+        {
             assert!(!is_local(host), "{host}");
         }
     }
@@ -122,7 +134,9 @@ mod tests {
         assert_eq!(access(&Method::GET, "/collections"), Access::Read);
         assert_eq!(access(&Method::POST, "/collections/a/points/query"), Access::Read);
         assert_eq!(access(&Method::POST, "/embed"), Access::Read);
-        for path in ["/collections/a/points/delete", "/collections/a/images", "/collections/points/payload", "/x"] {
+        for path in
+            ["/collections/a/points/delete", "/collections/a/images", "/collections/points/payload", "/x"]
+        {
             assert_eq!(access(&Method::POST, path), Access::Write, "{path}");
         }
         assert_eq!(access(&Method::PUT, "/collections/a/points"), Access::Write);

@@ -133,7 +133,12 @@ fn refuse(lines: &Lines, index: usize, file: Option<String>, id: Option<PointId>
 }
 
 /// Reads part after part; ends at the first part that cannot be read, with a line that says so.
-async fn read_upload(state: web::Data<State>, mut upload: Multipart, groups: mpsc::Sender<Vec<File>>, lines: Lines) {
+async fn read_upload(
+    state: web::Data<State>,
+    mut upload: Multipart,
+    groups: mpsc::Sender<Vec<File>>,
+    lines: Lines,
+) {
     let mut columns = Columns::default();
     let (mut group, mut group_bytes, mut index, mut total) = (Vec::new(), 0, 0, 0);
     loop {
@@ -142,7 +147,13 @@ async fn read_upload(state: web::Data<State>, mut upload: Multipart, groups: mps
             Ok(None) => break,
             Ok(Some(Ok(field))) => field,
             Ok(Some(Err(error))) => {
-                refuse(&lines, index, None, None, &Error::InvalidInput(format!("the upload could not be read: {error}")));
+                refuse(
+                    &lines,
+                    index,
+                    None,
+                    None,
+                    &Error::InvalidInput(format!("the upload could not be read: {error}")),
+                );
                 break;
             }
             Err(_) => {
@@ -161,7 +172,13 @@ async fn read_upload(state: web::Data<State>, mut upload: Multipart, groups: mps
         }
         let file = file.unwrap_or_default();
         if index == MAX_FILES {
-            refuse(&lines, index, Some(file), None, &Error::TooLarge(format!("an upload holds at most {MAX_FILES} files")));
+            refuse(
+                &lines,
+                index,
+                Some(file),
+                None,
+                &Error::TooLarge(format!("an upload holds at most {MAX_FILES} files")),
+            );
             break;
         }
         let limit = state.options.max_image_bytes;
@@ -170,7 +187,15 @@ async fn read_upload(state: web::Data<State>, mut upload: Multipart, groups: mps
                 total += bytes.len();
                 if total > state.options.max_upload_bytes {
                     let mib = state.options.max_upload_bytes / (1024 * 1024);
-                    refuse(&lines, index, Some(file), None, &Error::TooLarge(format!("the upload is larger than {mib} MiB; send the rest in another")));
+                    refuse(
+                        &lines,
+                        index,
+                        Some(file),
+                        None,
+                        &Error::TooLarge(format!(
+                            "the upload is larger than {mib} MiB; send the rest in another"
+                        )),
+                    );
                     break;
                 }
                 match columns.file(index, file.clone(), bytes) {
@@ -199,7 +224,8 @@ async fn read_upload(state: web::Data<State>, mut upload: Multipart, groups: mps
         let _ = groups.send(group).await;
     }
     // What is left of the upload is read and dropped, so that the client sees the answer.
-    while let Ok(Some(Ok(mut field))) = tokio::time::timeout(state.options.body_timeout, upload.next()).await {
+    while let Ok(Some(Ok(mut field))) = tokio::time::timeout(state.options.body_timeout, upload.next()).await
+    {
         while let Some(Ok(_)) = field.next().await {}
     }
 }
@@ -216,7 +242,10 @@ async fn read_field(field: &mut Field, limit: usize, state: &State) -> Result<Ve
     loop {
         match tokio::time::timeout(state.options.body_timeout, field.next()).await {
             Ok(None) if too_large => {
-                return Err(Error::TooLarge(format!("the file is larger than {} MiB", limit / (1024 * 1024))));
+                return Err(Error::TooLarge(format!(
+                    "the file is larger than {} MiB",
+                    limit / (1024 * 1024)
+                )));
             }
             Ok(None) => return Ok(bytes),
             Ok(Some(Ok(chunk))) => {
@@ -227,7 +256,9 @@ async fn read_field(field: &mut Field, limit: usize, state: &State) -> Result<Ve
                     bytes.extend_from_slice(&chunk);
                 }
             }
-            Ok(Some(Err(error))) => return Err(Error::InvalidInput(format!("the upload could not be read: {error}"))),
+            Ok(Some(Err(error))) => {
+                return Err(Error::InvalidInput(format!("the upload could not be read: {error}")));
+            }
             Err(_) => return Err(Error::Timeout("the upload stopped arriving".into())),
         }
     }
@@ -251,8 +282,8 @@ impl Columns {
             return Err(Error::InvalidInput(format!("{part} must come before the files")));
         }
         let bytes = read_field(field, MAX_JSON_PART, state).await.map_err(|error| error.at(part))?;
-        let value: Value =
-            serde_json::from_slice(&bytes).map_err(|error| Error::MalformedBody(format!("{part}: {error}")))?;
+        let value: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| Error::MalformedBody(format!("{part}: {error}")))?;
         if !value.is_array() && !value.is_object() {
             return Err(Error::MalformedBody(format!(
                 "{part}: expected a list in the order of the files, or an object by file name"
@@ -293,7 +324,12 @@ fn cell(column: &mut Value, index: usize, name: &str) -> Value {
 }
 
 /// Embeds and writes group after group while the next one arrives.
-async fn write_groups(state: web::Data<State>, target: Target, mut groups: mpsc::Receiver<Vec<File>>, lines: Lines) {
+async fn write_groups(
+    state: web::Data<State>,
+    target: Target,
+    mut groups: mpsc::Receiver<Vec<File>>,
+    lines: Lines,
+) {
     while let Some(group) = groups.recv().await {
         let files: Vec<_> = group.iter().map(|file| (file.index, file.name.clone(), file.id)).collect();
         let mut failed = match write_group(&state, &target, group).await {
@@ -303,7 +339,9 @@ async fn write_groups(state: web::Data<State>, target: Target, mut groups: mpsc:
         for (i, (index, name, id)) in files.into_iter().enumerate() {
             match failed.remove(&i) {
                 Some(error) => refuse(&lines, index, Some(name), Some(id), &error),
-                None => send(&lines, &Line { index, file: Some(name), id: Some(id), status: "ok", error: None }),
+                None => {
+                    send(&lines, &Line { index, file: Some(name), id: Some(id), status: "ok", error: None })
+                }
             }
         }
     }

@@ -48,7 +48,8 @@ mod tests {
         let routed: std::collections::BTreeSet<_> =
             source.split("at(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         let document = super::document();
-        let documented: std::collections::BTreeSet<_> = document.paths.paths.keys().map(String::as_str).collect();
+        let documented: std::collections::BTreeSet<_> =
+            document.paths.paths.keys().map(String::as_str).collect();
         assert_eq!(routed, documented);
     }
 }

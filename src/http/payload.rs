@@ -59,12 +59,18 @@ pub struct KeysBody {
     shard_key: Option<Value>,
 }
 
-async fn edit(clock: Clock, state: &State, path: &str, change: Result<(Target, PayloadEdit)>) -> HttpResponse {
+async fn edit(
+    clock: Clock,
+    state: &State,
+    path: &str,
+    change: Result<(Target, PayloadEdit)>,
+) -> HttpResponse {
     clock
         .run(async {
             let name = named(path)?;
             let (target, edit) = change?;
-            let version = state.engine.on(&name, move |collection| collection.change_payload(&target, &edit)).await?;
+            let version =
+                state.engine.on(&name, move |collection| collection.change_payload(&target, &edit)).await?;
             Ok(json!({"operation_id": version, "status": "completed"}))
         })
         .await
@@ -102,7 +108,9 @@ pub async fn overwrite(
     let change = (|| {
         refuse("shard_key", body.shard_key.as_ref())?;
         if body.key.is_some() {
-            return Err(Error::InvalidInput("key: only merging takes a path; overwriting replaces the whole payload".into()));
+            return Err(Error::InvalidInput(
+                "key: only merging takes a path; overwriting replaces the whole payload".into(),
+            ));
         }
         Ok((target(body.points, body.filter)?, PayloadEdit::Overwrite(body.payload)))
     })();

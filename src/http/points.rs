@@ -88,13 +88,17 @@ pub async fn retrieve(
             let body = body.0;
             refuse("shard_key", body.shard_key.as_ref())?;
             if body.ids.len() > MAX_LIMIT {
-                return Err(Error::Validation(format!("ids holds {}, at most {MAX_LIMIT} a request", body.ids.len())));
+                return Err(Error::Validation(format!(
+                    "ids holds {}, at most {MAX_LIMIT} a request",
+                    body.ids.len()
+                )));
             }
             let fields = Fields {
                 payload: selector::payload(body.with_payload, PayloadSelector::All)?,
                 vectors: selector::vector(body.with_vector)?,
             };
-            let records = state.engine.on(&name, move |collection| collection.retrieve(&body.ids, &fields)).await?;
+            let records =
+                state.engine.on(&name, move |collection| collection.retrieve(&body.ids, &fields)).await?;
             Ok(records.into_iter().map(RecordOut::from).collect::<Vec<_>>())
         })
         .await
@@ -109,12 +113,14 @@ pub async fn get(clock: Clock, state: web::Data<State>, path: web::Path<(String,
             let (name, id) = path.into_inner();
             let name = named(&name)?;
             let id = PointId::parse(&id).map_err(|why| Error::InvalidInput(format!("id: {why}")))?;
-            let fields = Fields {
-                payload: PayloadSelector::All,
-                vectors: crate::collection::VectorSelector::All,
-            };
-            let mut records = state.engine.on(&name, move |collection| collection.retrieve(&[id], &fields)).await?;
-            records.pop().map(RecordOut::from).ok_or_else(|| Error::NotFound(format!("Point with id {id} does not exist!")))
+            let fields =
+                Fields { payload: PayloadSelector::All, vectors: crate::collection::VectorSelector::All };
+            let mut records =
+                state.engine.on(&name, move |collection| collection.retrieve(&[id], &fields)).await?;
+            records
+                .pop()
+                .map(RecordOut::from)
+                .ok_or_else(|| Error::NotFound(format!("Point with id {id} does not exist!")))
         })
         .await
 }
@@ -193,7 +199,9 @@ pub async fn scroll(
             let body = body.0;
             refuse("shard_key", body.shard_key.as_ref())?;
             if body.order_by.as_ref().is_some_and(|v| !v.is_null()) {
-                return Err(Error::InvalidInput("order_by is not supported; points come in the order of their ids".into()));
+                return Err(Error::InvalidInput(
+                    "order_by is not supported; points come in the order of their ids".into(),
+                ));
             }
             let scroll = Scroll {
                 filter: filter::parse_optional(body.filter, "filter")?,
@@ -204,7 +212,8 @@ pub async fn scroll(
                     vectors: selector::vector(body.with_vector)?,
                 },
             };
-            let (records, next) = state.engine.on(&name, move |collection| collection.scroll(&scroll)).await?;
+            let (records, next) =
+                state.engine.on(&name, move |collection| collection.scroll(&scroll)).await?;
             let points: Vec<_> = records.into_iter().map(RecordOut::from).collect();
             Ok(json!({"points": points, "next_page_offset": next}))
         })
@@ -248,4 +257,3 @@ pub async fn count(
         })
         .await
 }
-

@@ -78,7 +78,9 @@ pub fn bind(engine: Engine, options: ServerOptions) -> Result<Bound> {
         server = server.workers(workers);
     }
     let server = server.bind(address).map_err(|error| {
-        Error::InvalidInput(format!("cannot listen on {address}: {error}. Is another server running there? Choose another with --port"))
+        Error::InvalidInput(format!(
+            "cannot listen on {address}: {error}. Is another server running there? Choose another with --port"
+        ))
     })?;
     let address = server.addrs().first().copied().unwrap_or(address);
     Ok(Bound { address, server: server.run() })
@@ -100,7 +102,10 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(at("/openapi.json").get(openapi::serve))
         .service(at("/collections").get(collections::list))
         .service(
-            at("/collections/{name}").get(collections::get).put(collections::create).delete(collections::remove),
+            at("/collections/{name}")
+                .get(collections::get)
+                .put(collections::create)
+                .delete(collections::remove),
         )
         .service(at("/collections/{name}/exists").get(collections::exists))
         .service(at("/collections/{name}/index").put(collections::create_index))

@@ -61,7 +61,10 @@ fn points_are_written_as_a_list_and_as_columns_read_replaced_and_deleted() {
     let server = Server::start();
     server.create("c", 2, "Dot");
     let uuid = "550e8400e29b41d4a716446655440000";
-    let done = server.put("/collections/c/points", &json!({"points": [{"id": uuid, "vector": [1, 2], "payload": {"a": null}}]}));
+    let done = server.put(
+        "/collections/c/points",
+        &json!({"points": [{"id": uuid, "vector": [1, 2], "payload": {"a": null}}]}),
+    );
     assert_eq!(done.ok()["status"], "completed");
     let batch = json!({"batch": {"ids": [3, 4], "vectors": [[5, 6], [7, 8]], "payloads": [{"b": 1}, null]}});
     server.put("/collections/c/points", &batch).ok();
@@ -75,7 +78,10 @@ fn points_are_written_as_a_list_and_as_columns_read_replaced_and_deleted() {
         ])
     );
     server.put("/collections/c/points", &json!({"points": [{"id": 3, "vector": {"": [9, 9]}}]})).ok();
-    assert_eq!(server.get("/collections/c/points/3").ok(), json!({"id": 3, "payload": {}, "vector": [9.0, 9.0]}));
+    assert_eq!(
+        server.get("/collections/c/points/3").ok(),
+        json!({"id": 3, "payload": {}, "vector": [9.0, 9.0]})
+    );
     server.post("/collections/c/points/delete", &json!({"points": [3, uuid]})).ok();
     assert_eq!(server.count("c"), 1);
     server.get("/collections/c/points/3").err(404);
@@ -89,11 +95,19 @@ fn every_kind_of_query_finds_its_points() {
     assert_eq!(ids(&query(json!({"query": [2.2, 0]}))), [2, 3, 1, 4, 5]);
     assert_eq!(ids(&query(json!({"query": {"nearest": [2.2, 0]}, "limit": 2}))), [2, 3]);
     assert_eq!(ids(&query(json!({"query": [2.2, 0], "limit": 2, "offset": 1}))), [3, 1]);
-    assert_eq!(ids(&query(json!({"query": [2.2, 0], "using": "", "params": {"exact": true}, "limit": 1}))), [2]);
+    assert_eq!(
+        ids(&query(json!({"query": [2.2, 0], "using": "", "params": {"exact": true}, "limit": 1}))),
+        [2]
+    );
     assert_eq!(ids(&query(json!({"query": [2.2, 0], "score_threshold": 1.0}))), [2, 3]);
     assert_eq!(ids(&query(json!({"query": 2, "limit": 2}))), [1, 3]);
     assert_eq!(ids(&query(json!({"limit": 3}))), [1, 2, 3]);
-    assert_eq!(ids(&query(json!({"query": [1, 0], "filter": {"must": [{"key": "even", "match": {"value": true}}]}}))), [2, 4]);
+    assert_eq!(
+        ids(&query(
+            json!({"query": [1, 0], "filter": {"must": [{"key": "even", "match": {"value": true}}]}})
+        )),
+        [2, 4]
+    );
     let hit = query(json!({"query": [2.2, 0], "limit": 1, "with_payload": ["n"], "with_vector": true}));
     let hit = &hit["points"][0];
     assert_eq!((&hit["payload"], &hit["vector"]), (&json!({"n": 2}), &json!([2.0, 0.0])));
@@ -118,30 +132,45 @@ fn every_condition_of_a_filter_keeps_what_it_says_with_and_without_an_index() {
         (json!({"should": [{"has_id": [1]}, {"key": "n", "match": {"value": 2}}]}), vec![1, 2]),
         (json!({"must": [{"is_empty": {"key": "none"}}, {"has_id": [2, 3]}]}), vec![2, 3]),
         (json!({"must": [{"is_null": {"key": "n"}}]}), vec![]),
-        (json!({"min_should": {"conditions": [{"has_id": [1, 2]}, {"has_id": [2, 3]}], "min_count": 2}}), vec![2]),
-        (json!({"must": [{"key": "tags", "values_count": {"gte": 2}}, {"must_not": [{"has_id": [5]}]}]}), vec![1, 2, 3, 4]),
+        (
+            json!({"min_should": {"conditions": [{"has_id": [1, 2]}, {"has_id": [2, 3]}], "min_count": 2}}),
+            vec![2],
+        ),
+        (
+            json!({"must": [{"key": "tags", "values_count": {"gte": 2}}, {"must_not": [{"has_id": [5]}]}]}),
+            vec![1, 2, 3, 4],
+        ),
         (json!({}), vec![1, 2, 3, 4, 5]),
     ];
     let check = |when: &str| {
         for (filter, expected) in &cases {
             let scrolled = server.post("/collections/c/points/scroll", &json!({"filter": filter})).ok();
             assert_eq!(ids(&scrolled), *expected, "{when}: scroll {filter}");
-            let count = server.post("/collections/c/points/count", &json!({"filter": filter, "exact": true})).ok();
+            let count =
+                server.post("/collections/c/points/count", &json!({"filter": filter, "exact": true})).ok();
             assert_eq!(count["count"], expected.len(), "{when}: count {filter}");
-            let found = server.post("/collections/c/points/query", &json!({"query": [0, 0], "filter": filter})).ok();
+            let found =
+                server.post("/collections/c/points/query", &json!({"query": [0, 0], "filter": filter})).ok();
             assert_eq!(ids(&found), *expected, "{when}: query {filter}");
         }
     };
     check("without an index");
     for (field, kind) in [("n", "integer"), ("even", "bool"), ("tags", "keyword"), ("at", "datetime")] {
-        server.put("/collections/c/index?wait=true", &json!({"field_name": field, "field_schema": kind})).ok();
+        server
+            .put("/collections/c/index?wait=true", &json!({"field_name": field, "field_schema": kind}))
+            .ok();
     }
     check("with indexes");
     let schema = server.get("/collections/c").ok()["payload_schema"].clone();
     assert_eq!(schema["n"], json!({"data_type": "integer", "points": 5}));
     server.delete("/collections/c/index/n").ok();
     assert!(server.get("/collections/c").ok()["payload_schema"]["n"].is_null());
-    server.post("/collections/c/points/delete", &json!({"filter": {"must": [{"key": "even", "match": {"value": true}}]}})).ok();
+    server
+        .post(
+            "/collections/c/points/delete",
+            &json!({"filter": {"must": [{"key": "even", "match": {"value": true}}]}}),
+        )
+        .ok();
     assert_eq!(ids(&server.post("/collections/c/points/scroll", &json!({})).ok()), [1, 3, 5]);
 }
 
@@ -149,7 +178,9 @@ fn every_condition_of_a_filter_keeps_what_it_says_with_and_without_an_index() {
 fn scroll_walks_in_the_order_of_ids_to_the_end() {
     let server = Server::start();
     five(&server);
-    let page = |offset: Value| server.post("/collections/c/points/scroll", &json!({"limit": 2, "offset": offset})).ok();
+    let page = |offset: Value| {
+        server.post("/collections/c/points/scroll", &json!({"limit": 2, "offset": offset})).ok()
+    };
     let first = page(Value::Null);
     assert_eq!((ids(&first), &first["next_page_offset"]), (vec![1, 2], &json!(3)));
     let last = page(json!(5));
@@ -164,7 +195,9 @@ fn payloads_are_merged_overwritten_cut_and_cleared() {
     server.put("/collections/c/points/payload", &json!({"payload": {"a": {"b": 1}}, "points": [1]})).ok();
     server.post("/collections/c/points/payload", &json!({"payload": {"c": 2}, "points": [1]})).ok();
     assert_eq!(payload(), json!({"a": {"b": 1}, "c": 2}));
-    server.post("/collections/c/points/payload", &json!({"payload": {"d": 3}, "key": "a", "points": [1]})).ok();
+    server
+        .post("/collections/c/points/payload", &json!({"payload": {"d": 3}, "key": "a", "points": [1]}))
+        .ok();
     assert_eq!(payload(), json!({"a": {"b": 1, "d": 3}, "c": 2}));
     server.post("/collections/c/points/payload/delete", &json!({"keys": ["a.b", "c"], "points": [1]})).ok();
     assert_eq!(payload(), json!({"a": {"d": 3}}));
@@ -182,7 +215,12 @@ fn an_object_for_the_model_may_stand_wherever_a_vector_may() {
         {"id": 0, "vector": image(0)}, {"id": 1, "vector": {"": image(1)}}, {"id": 2, "vector": {"text": "a shirt", "model": "bundled", "options": {}}}
     ]})).ok();
     server.put("/collections/c/points", &json!({"batch": {"ids": [3], "vectors": [image(3)]}})).ok();
-    for (i, query) in [(0, image(0)), (1, json!({"nearest": image(1)})), (2, json!({"text": "a shirt"})), (3, json!({"object": {"image": base64(&sample(&files[3]))}}))] {
+    for (i, query) in [
+        (0, image(0)),
+        (1, json!({"nearest": image(1)})),
+        (2, json!({"text": "a shirt"})),
+        (3, json!({"object": {"image": base64(&sample(&files[3]))}})),
+    ] {
         let hit = server.post("/collections/c/points/query", &json!({"query": query, "limit": 1})).ok();
         assert_eq!(ids(&hit), [i]);
         assert!(hit["points"][0]["score"].as_f64().unwrap() > 0.999, "{hit}");
@@ -194,10 +232,13 @@ fn a_bad_picture_writes_nothing_unless_partial_success_is_asked_for() {
     let server = Server::start();
     server.put("/collections/c", &json!({})).ok();
     let good = json!({"image": base64(&sample(samples()[0]["file"].as_str().unwrap()))});
-    let body = json!({"points": [{"id": 1, "vector": good}, {"id": 2, "vector": {"image": base64(b"no picture")}}]});
+    let body =
+        json!({"points": [{"id": 1, "vector": good}, {"id": 2, "vector": {"image": base64(b"no picture")}}]});
     assert!(server.put("/collections/c/points", &body).err(400).contains("points[1].vector"));
     assert_eq!(server.count("c"), 0);
-    let answer = server.send("PUT", "/collections/c/points", &[("x-lookalike-partial", "true")], body.to_string().as_bytes()).ok();
+    let answer = server
+        .send("PUT", "/collections/c/points", &[("x-lookalike-partial", "true")], body.to_string().as_bytes())
+        .ok();
     assert_eq!((&answer["failed"][0]["index"], &answer["failed"][0]["id"]), (&json!(1), &json!(2)));
     assert_eq!(server.count("c"), 1);
 }
@@ -209,10 +250,15 @@ fn named_vectors_are_searched_each_by_its_own_distance() {
     server.put("/collections/c/points", &json!({"points": [
         {"id": 1, "vector": {"a": [3, 4], "b": [10]}}, {"id": 2, "vector": {"a": [1, 0]}}, {"id": 3, "vector": {"b": [7]}}
     ]})).ok();
-    let query = |using: &str, vector: Value| ids(&server.post("/collections/c/points/query", &json!({"query": vector, "using": using})).ok());
+    let query = |using: &str, vector: Value| {
+        ids(&server.post("/collections/c/points/query", &json!({"query": vector, "using": using})).ok())
+    };
     assert_eq!(query("a", json!([1, 0])), [2, 1]);
     assert_eq!(query("b", json!([8])), [3, 1]);
     let stored = server.post("/collections/c/points", &json!({"ids": [1], "with_vector": ["a"]})).ok();
     let normalised = &stored[0]["vector"]["a"];
-    assert!((normalised[0].as_f64().unwrap() - 0.6).abs() < 1e-6, "cosine vectors come back normalised: {stored}");
+    assert!(
+        (normalised[0].as_f64().unwrap() - 0.6).abs() < 1e-6,
+        "cosine vectors come back normalised: {stored}"
+    );
 }

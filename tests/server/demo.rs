@@ -15,7 +15,12 @@ fn demo(dir: &Path) -> Output {
 /// The kinds of the hits of one search, in order.
 fn rows<'a>(output: &'a str, title: &str) -> Vec<&'a str> {
     let from = output.find(title).unwrap_or_else(|| panic!("no `{title}` in {output}"));
-    output[from..].lines().skip(1).take_while(|line| !line.trim().is_empty()).filter(|line| line.starts_with("│ ") && line.contains('.')).collect()
+    output[from..]
+        .lines()
+        .skip(1)
+        .take_while(|line| !line.trim().is_empty())
+        .filter(|line| line.starts_with("│ ") && line.contains('.'))
+        .collect()
 }
 
 #[test]

@@ -33,7 +33,8 @@ fn write(server: &Server, writer: u64, round: u64, known: &Mutex<BTreeMap<u64, K
     for step in 1.. {
         let value = round * 100_000 + step;
         let count = random.random_range(1..4);
-        let ids: Vec<u64> = (0..count).map(|_| writer * IDS_PER_WRITER + random.random_range(0..IDS_PER_WRITER)).collect();
+        let ids: Vec<u64> =
+            (0..count).map(|_| writer * IDS_PER_WRITER + random.random_range(0..IDS_PER_WRITER)).collect();
         let remove = random.random_bool(0.2);
         let now = if remove { 0 } else { value };
         {
@@ -41,11 +42,23 @@ fn write(server: &Server, writer: u64, round: u64, known: &Mutex<BTreeMap<u64, K
             ids.iter().for_each(|id| known.entry(*id).or_default().sent.push(now));
         }
         let answer = if remove {
-            server.try_send("POST", "/collections/c/points/delete", &[], json!({"points": ids}).to_string().as_bytes())
+            server.try_send(
+                "POST",
+                "/collections/c/points/delete",
+                &[],
+                json!({"points": ids}).to_string().as_bytes(),
+            )
         } else {
-            let points: Vec<_> =
-                ids.iter().map(|id| json!({"id": id, "vector": vector(value), "payload": {"v": value}})).collect();
-            server.try_send("PUT", "/collections/c/points?wait=true", &[], json!({"points": points}).to_string().as_bytes())
+            let points: Vec<_> = ids
+                .iter()
+                .map(|id| json!({"id": id, "vector": vector(value), "payload": {"v": value}}))
+                .collect();
+            server.try_send(
+                "PUT",
+                "/collections/c/points?wait=true",
+                &[],
+                json!({"points": points}).to_string().as_bytes(),
+            )
         };
         let Ok(answer) = answer else { return };
         answer.ok();

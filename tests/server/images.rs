@@ -12,7 +12,9 @@ fn multipart(parts: &[(&str, Option<&str>, Vec<u8>)]) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, file, bytes) in parts {
         let file = file.map_or(String::new(), |f| format!("; filename=\"{f}\""));
-        body.extend(format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n").bytes());
+        body.extend(
+            format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n").bytes(),
+        );
         body.extend(bytes);
         body.extend(b"\r\n");
     }
@@ -51,7 +53,8 @@ fn one_bad_file_never_fails_the_rest() {
     );
     let mut lines = lines;
     lines.sort_by_key(|line| line["index"].as_u64());
-    let status: Vec<_> = lines.iter().map(|l| (l["file"].as_str().unwrap(), l["status"].as_str().unwrap())).collect();
+    let status: Vec<_> =
+        lines.iter().map(|l| (l["file"].as_str().unwrap(), l["status"].as_str().unwrap())).collect();
     assert_eq!(status, [("a.jpg", "ok"), ("b.jpg", "error"), ("c.jpg", "error"), ("d.jpg", "ok")]);
     assert!(lines[2]["error"].as_str().unwrap().contains("c.jpg"), "{}", lines[2]);
     let records = server.post("/collections/c/points", &json!({"ids": [7, 8]})).ok();

@@ -1,5 +1,8 @@
 //! The real binary on a port, used as a client would.
 
+// A test fails by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod api;
 mod bad_input;
 mod demo;

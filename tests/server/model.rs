@@ -41,7 +41,8 @@ fn a_mixed_query_lies_between_its_parts() {
     let server = Server::start();
     let mixed = json!({"object": [{"text": "red"}, {"text": "a shoe", "weight": 0.5}, {"text": "logo", "weight": -0.7}]});
     let body = json!({"inputs": [mixed, "red", "a shoe", "logo"]});
-    let vectors: Vec<_> = server.post("/embed", &body).ok()["embeddings"].as_array().unwrap().iter().map(floats).collect();
+    let vectors: Vec<_> =
+        server.post("/embed", &body).ok()["embeddings"].as_array().unwrap().iter().map(floats).collect();
     let mut sum: Vec<f32> =
         (0..256).map(|i| vectors[1][i] + 0.5 * vectors[2][i] - 0.7 * vectors[3][i]).collect();
     let norm = cosine(&sum, &sum).sqrt();

@@ -41,7 +41,10 @@ impl Answer {
     #[track_caller]
     pub fn err(self, status: u16) -> String {
         assert_eq!(self.status, status, "{}", self.body);
-        self.body["status"]["error"].as_str().unwrap_or_else(|| panic!("no error text: {}", self.body)).to_owned()
+        self.body["status"]["error"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no error text: {}", self.body))
+            .to_owned()
     }
 }
 
@@ -130,7 +133,13 @@ impl Server {
     }
 
     /// The same where the server may be gone.
-    pub fn try_send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, ureq::Error> {
+    pub fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, ureq::Error> {
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
             request = request.header("content-type", "application/json");

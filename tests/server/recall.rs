@@ -12,8 +12,13 @@ const QUERIES: usize = 200;
 /// Texts about the sample pictures, each different from every other.
 fn text(i: usize, labels: &[String]) -> String {
     const FRAMES: [&str; 7] = [
-        "a photo of {} and {}", "{} beside {}", "{} on top of {}", "two {} without {}", "a drawing of {} near {}",
-        "{} in a room with {}", "somebody holds {} and sees {}",
+        "a photo of {} and {}",
+        "{} beside {}",
+        "{} on top of {}",
+        "two {} without {}",
+        "a drawing of {} near {}",
+        "{} in a room with {}",
+        "somebody holds {} and sees {}",
     ];
     let (a, b) = (i % labels.len(), (i / labels.len() * 37 + i * 11) % labels.len());
     FRAMES[i % FRAMES.len()].replacen("{}", &labels[a], 1).replacen("{}", &labels[b], 1)
@@ -47,12 +52,15 @@ fn recall_at_ten_is_at_least_98_percent_with_default_parameters_on_20k_embedding
         (0..QUERIES).map(one).collect()
     };
     let ids = |exact: bool| -> Vec<Vec<u64>> {
-        let answer = server.post("/collections/c/points/query/batch", &json!({"searches": queries(exact)})).ok();
-        let hits = |a: &Value| a["points"].as_array().unwrap().iter().map(|p| p["id"].as_u64().unwrap()).collect();
+        let answer =
+            server.post("/collections/c/points/query/batch", &json!({"searches": queries(exact)})).ok();
+        let hits =
+            |a: &Value| a["points"].as_array().unwrap().iter().map(|p| p["id"].as_u64().unwrap()).collect();
         answer.as_array().unwrap().iter().map(hits).collect()
     };
     let (exact, walked) = (ids(true), ids(false));
-    let found: usize = exact.iter().zip(&walked).map(|(e, w)| w.iter().filter(|id| e.contains(id)).count()).sum();
+    let found: usize =
+        exact.iter().zip(&walked).map(|(e, w)| w.iter().filter(|id| e.contains(id)).count()).sum();
     let recall = found as f64 / (QUERIES * 10) as f64;
     println!("recall@10 {recall:.4} over {QUERIES} queries, {indexed} of {POINTS} vectors in the graph");
     assert!(recall >= 0.98, "recall@10 is {recall}");

@@ -76,14 +76,20 @@ impl CreateBody {
     /// An error that names the field.
     pub fn config(self, model_dimension: usize) -> Result<CollectionConfig> {
         let some = |v: &Option<Value>| v.as_ref().is_some_and(|v| !v.is_null());
-        if self.sparse_vectors.as_ref().is_some_and(|v| v.as_object().is_none_or(|map| !map.is_empty()) && !v.is_null()) {
+        if self
+            .sparse_vectors
+            .as_ref()
+            .is_some_and(|v| v.as_object().is_none_or(|map| !map.is_empty()) && !v.is_null())
+        {
             return Err(Error::InvalidInput("sparse_vectors are not supported; leave the field out".into()));
         }
         if some(&self.init_from) {
             return Err(Error::InvalidInput("init_from is not supported; leave the field out".into()));
         }
         if let Some(method) = self.sharding_method.filter(|method| method != "auto") {
-            return Err(Error::InvalidInput(format!("sharding_method `{method}` is not supported, only `auto`")));
+            return Err(Error::InvalidInput(format!(
+                "sharding_method `{method}` is not supported, only `auto`"
+            )));
         }
         if self.quantization_config.as_ref().is_some_and(|v| v.get("product").is_some()) {
             return Err(Error::InvalidInput(
@@ -140,9 +146,9 @@ fn vectors(value: Value, hnsw: HnswParams) -> Result<BTreeMap<String, VectorPara
 
 fn vector(value: Value, place: &str, collection_hnsw: HnswParams) -> Result<VectorParams> {
     let mut object = Object::new(value, place)?;
-    let size = object
-        .count("size")?
-        .ok_or_else(|| Error::MalformedBody(format!("{place}.size: field is missing (the number of components)")))?;
+    let size = object.count("size")?.ok_or_else(|| {
+        Error::MalformedBody(format!("{place}.size: field is missing (the number of components)"))
+    })?;
     let at = object.at("distance");
     let distance = object.require("distance")?;
     let distance: Distance = serde_json::from_value(distance.clone()).map_err(|_| {
@@ -153,10 +159,14 @@ fn vector(value: Value, place: &str, collection_hnsw: HnswParams) -> Result<Vect
         Some(value) => Some(hnsw(Some(value), &object.at("hnsw_config"), collection_hnsw)?),
     };
     if object.take("multivector_config").is_some() {
-        return Err(Error::InvalidInput(format!("{place}.multivector_config is not supported; leave it out")));
+        return Err(Error::InvalidInput(format!(
+            "{place}.multivector_config is not supported; leave it out"
+        )));
     }
     if let Some(datatype) = object.string("datatype")?.filter(|name| name != "float32") {
-        return Err(Error::InvalidInput(format!("{place}.datatype `{datatype}` is not supported, only `float32`")));
+        return Err(Error::InvalidInput(format!(
+            "{place}.datatype `{datatype}` is not supported, only `float32`"
+        )));
     }
     for tuning in ["on_disk", "quantization_config"] {
         let _ = object.take(tuning);
@@ -192,7 +202,12 @@ pub fn describe(config: &CollectionConfig, info: &CollectionInfo) -> Value {
     };
     let vectors: Value = match config.vectors.get("") {
         Some(params) if config.vectors.len() == 1 => vector(params),
-        _ => config.vectors.iter().map(|(name, params)| (name.clone(), vector(params))).collect::<Map<_, _>>().into(),
+        _ => config
+            .vectors
+            .iter()
+            .map(|(name, params)| (name.clone(), vector(params)))
+            .collect::<Map<_, _>>()
+            .into(),
     };
     let tuned = |key: &str, absent: Value| config.tuning.get(key).cloned().unwrap_or(absent);
     let mut optimizers = json!({
@@ -295,7 +310,9 @@ mod tests {
         assert_eq!(unnamed.vectors[""].size, 4);
         let empty_name = config(json!({"vectors": {"": {"size": 4, "distance": "Dot"}}})).unwrap();
         assert_eq!(empty_name, unnamed);
-        let named = config(json!({"vectors": {"a": {"size": 4, "distance": "Dot"}, "size": {"size": 2, "distance": "Cosine"}}}));
+        let named = config(
+            json!({"vectors": {"a": {"size": 4, "distance": "Dot"}, "size": {"size": 2, "distance": "Cosine"}}}),
+        );
         assert_eq!(named.unwrap().vectors.len(), 2);
         assert_eq!(config(json!({})).unwrap().vectors[""].size, 256);
     }
@@ -310,11 +327,17 @@ mod tests {
             (json!({"vectors": {"size": 4}}), "vectors.distance"),
             (json!({"vectors": {"a": 5}}), "vectors.a"),
             (json!({"vectors": 5}), "vectors"),
-            (json!({"vectors": {"size": 4, "distance": "Dot", "multivector_config": {"comparator": "max_sim"}}}), "multivector_config"),
+            (
+                json!({"vectors": {"size": 4, "distance": "Dot", "multivector_config": {"comparator": "max_sim"}}}),
+                "multivector_config",
+            ),
             (json!({"hnsw_config": {"m": 1000}}), "hnsw_config.m is 1000"),
             (json!({"sparse_vectors": {"s": {}}}), "sparse_vectors"),
             (json!({"sharding_method": "custom"}), "sharding_method"),
-            (json!({"quantization_config": {"product": {"compression": "x4"}}}), "quantization_config.product"),
+            (
+                json!({"quantization_config": {"product": {"compression": "x4"}}}),
+                "quantization_config.product",
+            ),
         ] {
             let error = config(body.clone()).unwrap_err();
             assert!(error.to_string().contains(named), "{body}: {error}");

@@ -62,12 +62,15 @@ fn parse_at(value: Value, place: &str, depth: usize) -> Result<Filter> {
 
 fn conditions(value: Value, place: &str, depth: usize) -> Result<Vec<Condition>> {
     match value {
-        Value::Array(items) if items.len() > MAX_CONDITIONS => {
-            Err(Error::Validation(format!("{place} holds {} conditions, at most {MAX_CONDITIONS}", items.len())))
-        }
-        Value::Array(items) => {
-            items.into_iter().enumerate().map(|(i, v)| condition(v, &format!("{place}[{i}]"), depth)).collect()
-        }
+        Value::Array(items) if items.len() > MAX_CONDITIONS => Err(Error::Validation(format!(
+            "{place} holds {} conditions, at most {MAX_CONDITIONS}",
+            items.len()
+        ))),
+        Value::Array(items) => items
+            .into_iter()
+            .enumerate()
+            .map(|(i, v)| condition(v, &format!("{place}[{i}]"), depth))
+            .collect(),
         one @ Value::Object(_) => Ok(vec![condition(one, place, depth)?]),
         other => Err(expected(place, "a condition or a list of conditions", &other)),
     }
@@ -129,7 +132,10 @@ fn field(mut object: Object) -> Result<Condition> {
     }
     for unsupported in ["geo_bounding_box", "geo_radius", "geo_polygon"] {
         if object.take(unsupported).is_some() {
-            return Err(Error::InvalidInput(format!("{}: geo conditions are not supported", object.at(unsupported))));
+            return Err(Error::InvalidInput(format!(
+                "{}: geo conditions are not supported",
+                object.at(unsupported)
+            )));
         }
     }
     let empty = (object.boolean("is_empty")?, object.boolean("is_null")?);
@@ -144,9 +150,10 @@ fn field(mut object: Object) -> Result<Condition> {
             place.trim_end_matches('.')
         ))),
         (1, _) => Ok(field(found.remove(0))),
-        (_, _) => {
-            Ok(Condition::Filter(Filter { must: found.into_iter().map(field).collect(), ..Filter::default() }))
-        }
+        (_, _) => Ok(Condition::Filter(Filter {
+            must: found.into_iter().map(field).collect(),
+            ..Filter::default()
+        })),
     }
 }
 
@@ -165,7 +172,9 @@ fn matching(value: Value, place: String) -> Result<Match> {
         ((Some(value), None, None), (None, None, None)) => {
             Match::Value(match_value(value, &object.at("value"))?)
         }
-        ((None, Some(values), None), (None, None, None)) => Match::Any(match_values(values, &object.at("any"))?),
+        ((None, Some(values), None), (None, None, None)) => {
+            Match::Any(match_values(values, &object.at("any"))?)
+        }
         ((None, None, Some(values)), (None, None, None)) => {
             Match::Except(match_values(values, &object.at("except"))?)
         }
@@ -221,7 +230,9 @@ fn range(value: Value, place: &str) -> Result<FieldCondition> {
     }
     let number = |(place, value): (String, Option<Value>)| match value {
         None => Ok(None),
-        Some(value) => value.as_f64().map(Some).ok_or_else(|| expected(&place, "a number or a datetime", &value)),
+        Some(value) => {
+            value.as_f64().map(Some).ok_or_else(|| expected(&place, "a number or a datetime", &value))
+        }
     };
     let [lt, gt, gte, lte] = bounds.map(number);
     Ok(FieldCondition::Range(Range { lt: lt?, gt: gt?, gte: gte?, lte: lte? }))
@@ -231,7 +242,9 @@ fn moment(value: Option<Value>, place: &str) -> Result<Option<jiff::Timestamp>> 
     match value {
         None => Ok(None),
         Some(Value::String(text)) => parse_datetime(&text).map(Some).ok_or_else(|| {
-            Error::InvalidInput(format!("{place}: `{text}` is no datetime; use RFC 3339, as 2026-03-01T12:00:00Z"))
+            Error::InvalidInput(format!(
+                "{place}: `{text}` is no datetime; use RFC 3339, as 2026-03-01T12:00:00Z"
+            ))
         }),
         Some(other) => Err(expected(place, "a datetime like the other bounds", &other)),
     }
@@ -290,7 +303,10 @@ mod tests {
         )
         .unwrap();
         assert_eq!((filter.must.len(), filter.must_not.len(), filter.should.len()), (6, 1, 2));
-        assert!(matches!(filter.must[3], Condition::Field { condition: FieldCondition::DatetimeRange(_), .. }));
+        assert!(matches!(
+            filter.must[3],
+            Condition::Field { condition: FieldCondition::DatetimeRange(_), .. }
+        ));
     }
 
     #[test]

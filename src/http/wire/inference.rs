@@ -44,9 +44,10 @@ pub fn parse(value: Value, place: &str) -> Result<Inference> {
 
 fn text_content(value: Value, place: &str) -> Result<Content> {
     match value {
-        Value::String(text) if text.len() > MAX_TEXT_BYTES => {
-            Err(Error::Validation(format!("{place}: the text has {} bytes, at most {MAX_TEXT_BYTES}", text.len())))
-        }
+        Value::String(text) if text.len() > MAX_TEXT_BYTES => Err(Error::Validation(format!(
+            "{place}: the text has {} bytes, at most {MAX_TEXT_BYTES}",
+            text.len()
+        ))),
         Value::String(text) => Ok(Content::Text(text)),
         other => Err(expected(place, "a string", &other)),
     }
@@ -79,7 +80,7 @@ fn part(value: Value, place: &str) -> Result<Part> {
     let weight = object.number("weight")?.unwrap_or(1.0);
     #[allow(clippy::cast_possible_truncation)]
     let weight = weight as f32;
-    if !(weight.abs() <= 1000.0) {
+    if weight.is_nan() || weight.abs() > 1000.0 {
         return Err(Error::Validation(format!("{place}.weight is {weight}, it must be from -1000 to 1000")));
     }
     let content = match (object.take("text"), object.take("image")) {
@@ -144,7 +145,8 @@ mod tests {
 
     #[test]
     fn both_forms_of_a_mixed_object_are_read() {
-        let mixed = json!({"object": [{"text": "red", "weight": 1}, {"text": "logo", "weight": -0.7}], "model": "m"});
+        let mixed =
+            json!({"object": [{"text": "red", "weight": 1}, {"text": "logo", "weight": -0.7}], "model": "m"});
         let inference = parse(mixed, "query").unwrap();
         let Content::Mix(parts) = inference.content else { panic!("{inference:?}") };
         assert_eq!(parts.iter().map(|p| p.weight).collect::<Vec<_>>(), [1.0, -0.7]);

@@ -109,7 +109,10 @@ impl UpsertBody {
             return Err(Error::Validation("points: the list is empty, send at least one point".into()));
         }
         if drafts.len() > MAX_POINTS {
-            return Err(Error::Validation(format!("points holds {}, at most {MAX_POINTS} a request", drafts.len())));
+            return Err(Error::Validation(format!(
+                "points holds {}, at most {MAX_POINTS} a request",
+                drafts.len()
+            )));
         }
         Ok(drafts)
     }
@@ -129,7 +132,9 @@ impl BatchBody {
             if len == n {
                 return Ok(());
             }
-            Err(Error::Validation(format!("{field} holds {len} items, batch.ids holds {n}; they must be equal")))
+            Err(Error::Validation(format!(
+                "{field} holds {len} items, batch.ids holds {n}; they must be equal"
+            )))
         };
         let mut payloads = match self.payloads {
             Some(payloads) => {

@@ -88,7 +88,9 @@ pub fn bounded(value: Option<Value>, field: &str, absent: usize, low: usize, hig
     let number = value.as_u64().and_then(|n| usize::try_from(n).ok());
     match number {
         Some(number) if (low..=high).contains(&number) => Ok(number),
-        Some(number) => Err(Error::Validation(format!("{field} is {number}, it must be from {low} to {high}"))),
+        Some(number) => {
+            Err(Error::Validation(format!("{field} is {number}, it must be from {low} to {high}")))
+        }
         None => Err(expected(field, &format!("a whole number from {low} to {high}"), &value)),
     }
 }
@@ -99,7 +101,9 @@ impl QueryBody {
     pub fn search(self) -> Result<Search> {
         for (field, value) in [("prefetch", &self.prefetch), ("shard_key", &self.shard_key)] {
             if value.as_ref().is_some_and(|v| !v.is_null() && v.as_array().is_none_or(|a| !a.is_empty())) {
-                return Err(Error::InvalidInput(format!("{field} is not supported by this server; leave it out")));
+                return Err(Error::InvalidInput(format!(
+                    "{field} is not supported by this server; leave it out"
+                )));
             }
         }
         if self.score_threshold.is_some_and(|t| !t.is_finite()) {
@@ -148,7 +152,15 @@ fn wanted(value: Option<Value>) -> Result<(Wanted, Option<Mmr>)> {
         return Ok((wanted, mmr));
     }
     let unsupported = [
-        "recommend", "discover", "context", "order_by", "fusion", "rrf", "formula", "sample", "relevance_feedback",
+        "recommend",
+        "discover",
+        "context",
+        "order_by",
+        "fusion",
+        "rrf",
+        "formula",
+        "sample",
+        "relevance_feedback",
         "indices",
     ];
     for key in unsupported {
@@ -208,7 +220,9 @@ fn lookup(value: Option<Value>) -> Result<Option<Lookup>> {
     let Some(value) = value.filter(|v| !v.is_null()) else { return Ok(None) };
     let mut object = Object::new(value, "lookup_from")?;
     let at = object.at("collection");
-    let name = object.string("collection")?.ok_or_else(|| Error::MalformedBody(format!("{at}: field is missing")))?;
+    let name = object
+        .string("collection")?
+        .ok_or_else(|| Error::MalformedBody(format!("{at}: field is missing")))?;
     let using = object.string("vector")?;
     let _ = object.take("shard_key");
     object.finish()?;
@@ -226,7 +240,9 @@ mod tests {
 
     #[test]
     fn a_query_is_read_nested_and_un_nested() {
-        for query in [json!({"text": "a cat", "model": "m"}), json!({"nearest": {"text": "a cat", "model": "m"}})] {
+        for query in
+            [json!({"text": "a cat", "model": "m"}), json!({"nearest": {"text": "a cat", "model": "m"}})]
+        {
             let search = search(json!({"query": query})).unwrap();
             assert!(matches!(search.wanted, Wanted::Like(_)), "{:?}", search.wanted);
         }

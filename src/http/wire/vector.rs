@@ -55,7 +55,9 @@ impl<'de> Deserialize<'de> for Component {
                 Ok(Component(value as f32))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Component, A::Error> {
-                Err(A::Error::custom("a vector of vectors (multivector) is not supported; send one vector of numbers"))
+                Err(A::Error::custom(
+                    "a vector of vectors (multivector) is not supported; send one vector of numbers",
+                ))
             }
         }
         deserializer.deserialize_any(V)
@@ -66,7 +68,10 @@ fn numbers<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<Vec<f32>, A::Error> {
     let mut numbers = Vec::with_capacity(seq.size_hint().unwrap_or(512).min(4096));
     while let Some(Component(number)) = seq.next_element()? {
         if numbers.len() == VectorParams::MAX_SIZE {
-            return Err(A::Error::custom(format!("a vector has at most {} components", VectorParams::MAX_SIZE)));
+            return Err(A::Error::custom(format!(
+                "a vector has at most {} components",
+                VectorParams::MAX_SIZE
+            )));
         }
         numbers.push(number);
     }
@@ -196,7 +201,10 @@ impl VectorBody {
                 if map_is_inference {
                     let map = fields.into_iter().map(|(key, slot)| (key, json(slot))).collect();
                     let inference = inference::parse(Value::Object(map), place)?;
-                    return Ok(BTreeMap::from([(DEFAULT_VECTOR.to_owned(), VectorSource::Inference(inference))]));
+                    return Ok(BTreeMap::from([(
+                        DEFAULT_VECTOR.to_owned(),
+                        VectorSource::Inference(inference),
+                    )]));
                 }
                 let named = fields.into_iter().map(|(name, slot)| {
                     let place = if name.is_empty() { place.to_owned() } else { format!("{place}.{name}") };
@@ -243,11 +251,16 @@ mod tests {
 
     #[test]
     fn numbers_names_and_objects_are_told_apart() {
-        assert!(matches!(body("[1, 2.5, -3]").unwrap()[""], VectorSource::Dense(ref v) if v == &[1.0, 2.5, -3.0]));
+        assert!(
+            matches!(body("[1, 2.5, -3]").unwrap()[""], VectorSource::Dense(ref v) if v == &[1.0, 2.5, -3.0])
+        );
         let named = body(r#"{"text": [1, 2], "image": {"image": "aGk=", "model": "m"}}"#).unwrap();
         assert!(matches!(named["text"], VectorSource::Dense(_)));
         assert!(matches!(named["image"], VectorSource::Inference(_)));
-        assert!(matches!(body(r#"{"text": "a cat", "model": "m"}"#).unwrap()[""], VectorSource::Inference(_)));
+        assert!(matches!(
+            body(r#"{"text": "a cat", "model": "m"}"#).unwrap()[""],
+            VectorSource::Inference(_)
+        ));
         assert!(matches!(body(r#"{"": {"text": "a cat"}}"#).unwrap()[""], VectorSource::Inference(_)));
     }
 
