@@ -40,7 +40,7 @@ enum Resize {
 pub struct Transform {
     resize: Resize,
     side: u32,
-    /// value = byte * scale[c] + shift[c]
+    /// `value = byte * scale[c] + shift[c]`
     scale: [f32; 3],
     shift: [f32; 3],
 }
