@@ -26,9 +26,9 @@ const BATCH: usize = 32;
 /// Hits shown of each search.
 const HITS: usize = 5;
 /// The text searches.
-const TEXTS: [&str; 3] = ["a pair of shoes", "a dress", "a red apple"];
+const TEXTS: [&str; 3] = ["pants", "red apple", "birthday cake"];
 /// The picture that the image search starts from.
-const PICTURE: &str = "pictograms/automobile-noto.png";
+const PICTURE: &str = "pictograms/dog-face-fluent-flat.png";
 
 #[derive(Args)]
 pub struct DemoArgs {
@@ -89,7 +89,7 @@ fn show(client: &Client) -> anyhow::Result<()> {
     println!("\nPicture: {PICTURE}");
     print_hits(&client.query(json!({"image": STANDARD.encode(picture(PICTURE)?)}))?);
     println!(
-        "\nOpen {url}/openapi.json for the whole API, or try:\n\n  curl -s {url}/collections/{COLLECTION}/points/query{auth} \\\n    -H 'content-type: application/json' \\\n    -d '{{\"query\": {{\"text\": \"a blue shirt\"}}, \"limit\": 3, \"with_payload\": true}}'",
+        "\nOpen {url}/openapi.json for the whole API, or try:\n\n  curl -s {url}/collections/{COLLECTION}/points/query{auth} \\\n    -H 'content-type: application/json' \\\n    -d '{{\"query\": {{\"text\": \"pizza\"}}, \"limit\": 3, \"with_payload\": true}}'",
         url = client.url,
         auth = if client.api_key.is_some() { " -H \"api-key: $KEY\"" } else { "" },
     );

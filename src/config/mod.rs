@@ -1,6 +1,7 @@
 //! Settings: defaults < TOML file < environment (`LOOKALIKE_*`) < flags, read once in `main`.
 //! Every limit of the server is declared here with its unit; nothing here knows how it is used.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -107,6 +108,17 @@ impl Default for Settings {
     }
 }
 
+/// Settings that are text whatever they look like: a key may be all digits.
+const TEXTS: [&str; 5] = ["api_key", "read_only_api_key", "model", "model_cache", "data_dir"];
+
+fn texts_from_environment() -> BTreeMap<&'static str, String> {
+    let read = |name: &&'static str| {
+        let value = std::env::var(format!("LOOKALIKE_{}", name.to_uppercase())).ok()?;
+        Some((*name, value))
+    };
+    TEXTS.iter().filter_map(read).collect()
+}
+
 /// What was typed: only what is set overrides.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Overrides {
@@ -155,7 +167,8 @@ impl Settings {
             None => figment,
         };
         let settings: Settings = figment
-            .merge(Env::prefixed("LOOKALIKE_").ignore(&["config", "log"]))
+            .merge(Env::prefixed("LOOKALIKE_").ignore(&["config", "log"]).ignore(&TEXTS))
+            .merge(Serialized::defaults(texts_from_environment()))
             .merge(Serialized::defaults(overrides))
             .extract()
             .map_err(|error| Error::InvalidInput(format!("settings: {error}")))?;

@@ -56,3 +56,14 @@ fn an_open_address_needs_a_key_or_a_word() {
     let error = Server::try_start(dir.path(), &["--host", "0.0.0.0"]).err().unwrap();
     assert!(error.contains("--api-key") && error.contains("--insecure"), "{error}");
 }
+
+#[test]
+fn a_key_of_digits_in_the_environment_is_a_key_and_an_unknown_setting_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = |environment: &[(&str, &str)]| Server::try_start_under(dir.path(), &[], environment);
+    let server = start(&[("LOOKALIKE_API_KEY", "0123456789")]).unwrap().with_key("0123456789");
+    server.get("/collections").ok();
+    drop(server);
+    let error = start(&[("LOOKALIKE_PROT", "1")]).err().unwrap();
+    assert!(error.contains("prot"), "{error}");
+}

@@ -76,7 +76,8 @@ fn a_model_that_cannot_be_used_is_refused_at_the_start_with_the_reason() {
 fn a_model_directory_serves_like_the_bundled_one() {
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/bundled");
     let (bundled, local) = (Server::start(), Server::start_with(&["--model", model]));
-    let body = json!({"inputs": ["a cat", "a dog"]});
-    let vectors = |server: &Server| server.post("/embed", &body).ok()["embeddings"].clone();
-    assert_eq!(vectors(&bundled), vectors(&local));
+    let vector =
+        |server: &Server| floats(&server.post("/embed", &json!({"inputs": ["a cat"]})).ok()["embeddings"][0]);
+    let same = cosine(&vector(&bundled), &vector(&local));
+    assert!((same - 1.0).abs() < 1e-5, "the cosine is {same}");
 }

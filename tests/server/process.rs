@@ -69,11 +69,17 @@ impl Server {
 
     /// What the process says on stderr where it does not start.
     pub fn try_start(dir: &Path, flags: &[&str]) -> Result<Self, String> {
+        Self::try_start_under(dir, flags, &[])
+    }
+
+    /// The same with more environment.
+    pub fn try_start_under(dir: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Result<Self, String> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_lookalike"))
             .args(["serve", "--port", "0", "--data-dir"])
             .arg(dir)
             .args(flags)
             .env("LOOKALIKE_LOG", "error")
+            .envs(environment.iter().copied())
             .current_dir(std::env::temp_dir())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
