@@ -50,7 +50,9 @@ impl Server {
     }
 
     fn post(&self, path: &str, body: &Value) -> Value {
-        ureq::post(format!("{}{path}", self.url)).send_json(body).unwrap().body_mut().read_json().unwrap()
+        let mut response = ureq::post(format!("{}{path}", self.url)).send_json(body).unwrap();
+        // Vectors as JSON are long: 2,000 of them pass the client's default of 10 MiB.
+        response.body_mut().with_config().limit(256 << 20).read_json().unwrap()
     }
 
     /// Resident memory in MiB.

@@ -27,7 +27,9 @@ fn text(i: usize, labels: &[String]) -> String {
 #[test]
 fn recall_at_ten_is_at_least_98_percent_with_default_parameters_on_20k_embeddings() {
     let server = Server::start();
-    server.put("/collections/c", &json!({})).ok();
+    // Default m, ef_construct and ef; the threshold only brings most vectors into the graph, which
+    // would otherwise leave up to 10,000 of them to the exact scan.
+    server.put("/collections/c", &json!({"hnsw_config": {"full_scan_threshold": 1000}})).ok();
     let labels: Vec<String> = samples().iter().map(|s| s["label"].as_str().unwrap().to_owned()).collect();
     for first in (0..POINTS).step_by(500) {
         let points: Vec<_> =
@@ -43,7 +45,7 @@ fn recall_at_ten_is_at_least_98_percent_with_default_parameters_on_20k_embedding
         assert!(started.elapsed() < Duration::from_secs(300), "the graph is not built: {info}");
         std::thread::sleep(Duration::from_millis(200));
     };
-    assert!(indexed > 9_000, "only {indexed} vectors are in the graph");
+    assert!(indexed > 15_000, "only {indexed} vectors are in the graph");
     let queries = |exact: bool| -> Vec<Value> {
         let one = |i: usize| {
             let query = json!({"text": format!("{} please", text(i * 97 + 31, &labels))});
