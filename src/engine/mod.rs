@@ -87,7 +87,7 @@ impl Engine {
     /// `NotFound` where there is no such collection.
     pub fn collection(&self, name: &CollectionName) -> Result<Arc<Collection>> {
         let found = self.shared.collections.read().get(name).cloned();
-        found.ok_or_else(|| Error::NotFound(format!("Collection `{name}` doesn't exist!")))
+        found.ok_or_else(|| missing(name))
     }
 
     /// Creates a collection; it is durable when this returns.
@@ -134,7 +134,17 @@ impl Engine {
         call: impl FnOnce(&Collection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let collection = self.collection(name)?;
-        self.call(move || call(&collection)).await
+        let called = collection.clone();
+        let done = self.call(move || call(&called)).await;
+        match done {
+            // Removed while the call was on its way: to its caller it is simply not there.
+            Err(Error::Unavailable(_)) if !self.is_current(name, &collection) => Err(missing(name)),
+            done => done,
+        }
+    }
+
+    fn is_current(&self, name: &CollectionName, collection: &Arc<Collection>) -> bool {
+        self.shared.collections.read().get(name).is_some_and(|there| Arc::ptr_eq(there, collection))
     }
 
     /// Finishes what is queued, makes everything durable and marks the stop as clean. Blocking.
@@ -145,4 +155,8 @@ impl Engine {
     async fn call<T: Send + 'static>(&self, call: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
         self.shared.calls.run(call).await
     }
+}
+
+fn missing(name: &CollectionName) -> Error {
+    Error::NotFound(format!("Collection `{name}` doesn't exist!"))
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::server::State;
+use super::state::State;
 use crate::error::{Error, Result};
 
 /// `{"result": .., "status": "ok", "time": seconds}`

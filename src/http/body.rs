@@ -7,7 +7,7 @@ use actix_web::{FromRequest, HttpRequest, dev, web};
 use serde::de::DeserializeOwned;
 
 use super::answer::Failed;
-use super::server::State;
+use super::state::State;
 use crate::error::Error;
 
 /// A request body read as `T`. An empty body reads as `{}`.

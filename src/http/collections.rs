@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Clock, Envelope, ErrorEnvelope};
 use super::body::JsonBody;
-use super::server::State;
+use super::state::State;
 use super::wire::collection::{CreateBody, PayloadIndexBody, describe};
 use crate::error::{Error, Result};
 use crate::types::{CollectionName, JsonPath};

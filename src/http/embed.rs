@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::answer::{Clock, Envelope, ErrorEnvelope};
 use super::body::JsonBody;
-use super::server::State;
+use super::state::State;
 use super::wire::inference;
 use crate::engine::{Content, Inference};
 use crate::error::{Error, Result};

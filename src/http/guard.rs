@@ -10,7 +10,7 @@ use actix_web::{Error as ActixError, ResponseError, web};
 use subtle::ConstantTimeEq;
 
 use super::answer::Failed;
-use super::server::{ServerOptions, State};
+use super::state::{ServerOptions, State};
 use crate::error::{Error, Result};
 
 /// What a request may do.

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::answer::{ErrorEnvelope, Failed};
 use super::collections::named;
-use super::server::State;
+use super::state::State;
 use crate::engine::{Content, Draft, Inference, OnFailure, VectorSource};
 use crate::error::{Error, Result};
 use crate::types::{CollectionName, DEFAULT_VECTOR, Payload, PointId};

@@ -14,7 +14,9 @@ mod points;
 mod query;
 mod server;
 mod service;
+mod state;
 mod wire;
 
 pub use openapi::document as openapi_document;
-pub use server::{Bound, ServerOptions, bind};
+pub use server::{Bound, bind};
+pub use state::ServerOptions;

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::answer::{Clock, Envelope, ErrorEnvelope};
 use super::body::JsonBody;
 use super::collections::named;
-use super::server::State;
+use super::state::State;
 use super::wire::point::{RecordOut, TargetBody, UpsertBody, refuse};
 use super::wire::query::{MAX_LIMIT, bounded};
 use super::wire::{filter, selector};

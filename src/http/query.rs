@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::answer::{Clock, Envelope, ErrorEnvelope};
 use super::body::JsonBody;
 use super::collections::named;
-use super::server::State;
+use super::state::State;
 use super::wire::point::ScoredPointOut;
 use super::wire::query::{MAX_QUERIES, QueryBatchBody, QueryBody};
 use crate::error::{Error, Result};

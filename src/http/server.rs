@@ -1,43 +1,14 @@
-//! The server: its state, its routes, its bounds.
+//! The server: where it listens, its routes, its bounds on connections and headers.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use actix_web::{App, HttpServer, Resource, dev, middleware, web};
 
+use super::state::{ServerOptions, State};
 use super::{answer, collections, embed, guard, images, openapi, payload, points, query, service};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-
-/// Bounds and keys of the server.
-#[derive(Debug, Clone)]
-pub struct ServerOptions {
-    /// Where to listen; port 0 lets the system choose.
-    pub address: SocketAddr,
-    /// Key that allows everything; none lets everybody in.
-    pub api_key: Option<String>,
-    /// Key that allows reading.
-    pub read_only_api_key: Option<String>,
-    /// Largest JSON body, bytes.
-    pub max_body_bytes: usize,
-    /// Largest multipart upload, bytes.
-    pub max_upload_bytes: usize,
-    /// Largest picture file, bytes.
-    pub max_image_bytes: usize,
-    /// A body must arrive within this time.
-    pub body_timeout: Duration,
-    /// A request must be answered within this time.
-    pub request_timeout: Duration,
-    /// Threads that answer; the cores if 0.
-    pub workers: usize,
-}
-
-/// What every handler sees.
-pub struct State {
-    pub engine: Engine,
-    pub options: ServerOptions,
-    pub started: Instant,
-}
 
 /// A server that listens but does not run yet.
 pub struct Bound {

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, Responder, web};
 use serde_json::json;
 
 use super::answer::Clock;
-use super::server::State;
+use super::state::State;
 
 /// The version of the protocol we speak: clients compare it with their own.
 pub const PROTOCOL_VERSION: &str = "1.19.0";

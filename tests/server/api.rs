@@ -1,5 +1,7 @@
 //! The P0 calls of the protocol, one after the other, as clients use them.
 
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
 use crate::model::base64;
@@ -261,4 +263,41 @@ fn named_vectors_are_searched_each_by_its_own_distance() {
         (normalised[0].as_f64().unwrap() - 0.6).abs() < 1e-6,
         "cosine vectors come back normalised: {stored}"
     );
+}
+
+#[test]
+fn calls_on_collections_that_come_and_go_are_done_or_refused_and_never_fail_inside() {
+    let server = Server::start();
+    let server = &server;
+    let work = move |seed: u64| {
+        let mut random = SmallRng::seed_from_u64(seed);
+        for _ in 0..150 {
+            let path = format!("/collections/c{}", random.random_range(0..2));
+            let (id, value) = (random.random_range(0..50), random.random_range(0..3));
+            let filter = json!({"must": [{"key": "v", "match": {"value": value}}]});
+            let answer = match random.random_range(0..10) {
+                0 => server.put(&path, &json!({"vectors": {"size": 2, "distance": "Dot"}})),
+                1 => server.delete(&path),
+                2 => server
+                    .put(&format!("{path}/index"), &json!({"field_name": "v", "field_schema": "integer"})),
+                3 => server.post(&format!("{path}/points/delete"), &json!({"filter": filter})),
+                4 => server
+                    .post(&format!("{path}/points/payload"), &json!({"payload": {"w": 1}, "filter": filter})),
+                5 => {
+                    server.post(&format!("{path}/points/query"), &json!({"query": [1, id], "filter": filter}))
+                }
+                _ => server.put(
+                    &format!("{path}/points"),
+                    &json!({"points": [{"id": id, "vector": [id, 1], "payload": {"v": value}}]}),
+                ),
+            };
+            assert!([200, 404, 409].contains(&answer.status), "{}: {}", answer.status, answer.body);
+        }
+    };
+    std::thread::scope(|scope| {
+        for seed in 0..6 {
+            scope.spawn(move || work(seed));
+        }
+    });
+    assert_eq!(server.get("/healthz").status, 200);
 }
