@@ -2,9 +2,13 @@
 //! server goes on, and nothing is half written. The answers are kept as a snapshot.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::images::upload;
 use crate::model::base64;
 use crate::process::{Server, sample, samples};
 
@@ -363,4 +367,38 @@ fn a_full_queue_answers_429_with_a_time_to_come_back() {
     let refused = refused.expect("no call was refused");
     assert_eq!(refused.retry_after.as_deref(), Some("1"), "{}", refused.body);
     assert_eq!(server.count("c"), 2000);
+}
+
+#[test]
+fn a_body_that_stops_arriving_is_given_up_with_408_and_the_server_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("small.toml");
+    std::fs::write(&config, "body_timeout_secs = 1\n").unwrap();
+    let server = Server::start_with(&["--config", config.to_str().unwrap()]);
+    let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+        .write_all(b"PUT /collections/c HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{\"v")
+        .unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
+    server.put("/collections/c", &json!({})).ok();
+}
+
+#[test]
+fn a_picture_over_the_bound_is_refused_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("small.toml");
+    std::fs::write(&config, "max_image_mib = 1\n").unwrap();
+    let server = Server::start_with(&["--config", config.to_str().unwrap()]);
+    server.put("/collections/c", &json!({})).ok();
+    let big = json!({"image": base64(&vec![0; 2 << 20])});
+    let text = server.put(POINTS, &json!({"points": [{"id": 1, "vector": big}]})).err(413);
+    assert!(text.contains("points[0].vector"), "{text}");
+    let good = sample(samples()[0]["file"].as_str().unwrap());
+    let lines =
+        upload(&server, &[("image", Some("big.jpg"), vec![0; 2 << 20]), ("image", Some("a.jpg"), good)]);
+    let of = |name: &str| lines.iter().find(|line| line["file"] == name).unwrap()["status"].clone();
+    assert_eq!((of("big.jpg"), of("a.jpg")), (json!("error"), json!("ok")));
 }

@@ -22,7 +22,8 @@ fn multipart(parts: &[(&str, Option<&str>, Vec<u8>)]) -> Vec<u8> {
     body
 }
 
-fn upload(server: &Server, parts: &[(&str, Option<&str>, Vec<u8>)]) -> Vec<Value> {
+/// Uploads into collection `c`; the lines of the answer.
+pub fn upload(server: &Server, parts: &[(&str, Option<&str>, Vec<u8>)]) -> Vec<Value> {
     let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
     let headers = [("content-type", content_type.as_str())];
     let answer = server.send("POST", "/collections/c/images", &headers, &multipart(parts));
