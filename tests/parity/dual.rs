@@ -9,8 +9,8 @@ use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
 use crate::models::{
-    Tensors, clip_config, directory, dual_config, f32_bytes, load, options, uniform, word_piece_tokenizer,
-    write_weights,
+    Tensors, clip_config, clip_tokenizer, directory, dual_config, f32_bytes, load, options, uniform,
+    word_piece_tokenizer, write_weights,
 };
 use crate::{block_on, golden, largest_difference, pictures, rows};
 
@@ -226,6 +226,10 @@ fn a_dual_encoder_that_does_not_fit_its_config_is_refused() {
         let mut config = small_config();
         change(&mut config);
         std::fs::write(directory.path().join("config.json"), config.to_string()).unwrap();
+        if config["model_type"] == "clip" {
+            let tokenizer = clip_tokenizer().to_string();
+            std::fs::write(directory.path().join("tokenizer.json"), tokenizer).unwrap();
+        }
         let error = load(directory.path()).expect_err(word);
         assert!(matches!(&error, Error::Model(text) if text.contains(word)), "{word}: {error}");
     };
