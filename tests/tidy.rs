@@ -27,7 +27,7 @@ const LEVELS: [(&str, usize); 14] = [
 ];
 
 /// Libraries that one module alone may name.
-const OWNERS: [(&str, &[&str]); 9] = [
+const OWNERS: [(&str, &[&str]); 10] = [
     ("actix_web", &["http", "cli"]), // cli starts the runtime
     ("actix_multipart", &["http"]),
     ("sled", &["storage", "migrations"]),
@@ -36,6 +36,7 @@ const OWNERS: [(&str, &[&str]); 9] = [
     ("candle_nn", &["embed"]),
     ("candle_transformers", &["embed"]),
     ("tokenizers", &["embed"]),
+    ("pulp", &["embed"]),
     ("clap", &["cli"]),
 ];
 
