@@ -11,6 +11,7 @@ pub mod engine;
 pub mod error;
 pub mod http;
 pub mod index;
+pub mod measure;
 pub mod preprocess;
 pub mod storage;
 pub mod types;

@@ -1,7 +1,9 @@
 //! The command line: one file a verb. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 mod banner;
+mod client;
 mod demo;
+mod eval;
 mod serve;
 
 use std::io::IsTerminal;
@@ -26,13 +28,15 @@ enum Verb {
     Serve(SettingsArgs),
     /// Serve, ingest the bundled sample pictures and search them.
     Demo(demo::DemoArgs),
+    /// Compare models and prompt templates on your own labelled or captioned pictures.
+    Eval(eval::EvalArgs),
     /// Print the OpenAPI document.
     Openapi,
 }
 
 /// Settings that can be given as flags; every setting can also stand in the TOML file or in the
 /// environment as `LOOKALIKE_NAME`.
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Default)]
 struct SettingsArgs {
     /// TOML file with settings [default: ./lookalike.toml if it is there]
     #[arg(long, env = "LOOKALIKE_CONFIG", value_name = "FILE")]
@@ -68,6 +72,11 @@ fn parse_device(text: &str) -> Result<Device, String> {
 }
 
 impl SettingsArgs {
+    /// Of a verb that runs models but serves nothing.
+    fn of_model(device: Option<Device>, offline: bool) -> Self {
+        Self { device, offline, ..Self::default() }
+    }
+
     fn settings(&self) -> crate::error::Result<Settings> {
         let overrides = Overrides {
             host: self.host,
@@ -91,6 +100,7 @@ pub fn run() -> ExitCode {
     let done = match cli.verb {
         Verb::Serve(args) => serve::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Eval(args) => eval::run(&args),
         Verb::Openapi => print_openapi(),
     };
     match done {

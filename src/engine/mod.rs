@@ -3,6 +3,7 @@
 //! Invariant: nothing is written before everything in the request has been checked and embedded.
 
 mod calls;
+mod choices;
 mod draft;
 mod search;
 
@@ -19,6 +20,7 @@ use crate::storage::{Store, StoreOptions};
 use crate::types::{CollectionConfig, CollectionName};
 
 pub use calls::CallLimits;
+pub use choices::{Choices, Templates};
 pub use draft::{Content, Draft, Failure, Inference, OnFailure, Part, Upserted, VectorSource};
 pub use search::{Lookup, Search, Wanted};
 

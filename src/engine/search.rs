@@ -66,12 +66,13 @@ impl Engine {
         name: &CollectionName,
         searches: Vec<Search>,
     ) -> Result<Vec<Vec<ScoredPoint>>> {
-        self.collection(name)?;
+        let templates = self.collection(name)?.config().text_templates();
         let several = searches.len() > 1;
         let mut inferences = Vec::new();
         for (i, search) in searches.iter().enumerate() {
             if let Wanted::Like(VectorSource::Inference(inference)) = &search.wanted {
                 let mut inference = inference.clone();
+                inference.choices.templates = inference.choices.templates.in_query(templates.clone());
                 if several {
                     inference.place = format!("searches[{i}].{}", inference.place);
                 }

@@ -15,7 +15,7 @@ use super::{collections, embed, images, payload, points, query, service};
     paths(
         service::root, service::healthz, service::livez, service::readyz, service::cluster,
         embed::models, embed::embed, serve,
-        collections::list, collections::get, collections::create, collections::remove, collections::exists,
+        collections::list, collections::get, collections::create, collections::update, collections::remove, collections::exists,
         collections::create_index, collections::delete_index,
         images::ingest,
         points::upsert, points::retrieve, points::get, points::delete, points::scroll, points::count,

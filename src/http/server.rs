@@ -76,6 +76,7 @@ fn routes(config: &mut web::ServiceConfig) {
             at("/collections/{name}")
                 .get(collections::get)
                 .put(collections::create)
+                .patch(collections::update)
                 .delete(collections::remove),
         )
         .service(at("/collections/{name}/exists").get(collections::exists))

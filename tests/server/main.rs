@@ -7,6 +7,7 @@ mod api;
 mod bad_input;
 mod demo;
 mod durability;
+mod eval;
 mod guard;
 mod images;
 mod model;

@@ -9,4 +9,5 @@ pub mod object;
 pub mod point;
 pub mod query;
 pub mod selector;
+pub mod update;
 pub mod vector;
