@@ -2,6 +2,7 @@
 //!
 //! The modules stand in levels; a module uses only modules of lower levels (`tests/tidy.rs`).
 
+pub mod adapt;
 pub mod cli;
 pub mod collection;
 pub mod config;

@@ -1,5 +1,6 @@
 //! The command line: one file a verb. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod adapt;
 mod banner;
 mod client;
 mod demo;
@@ -30,6 +31,8 @@ enum Verb {
     Demo(demo::DemoArgs),
     /// Compare models and prompt templates on your own labelled or captioned pictures.
     Eval(eval::EvalArgs),
+    /// Fit heads on a collection's own labels, and apply what is better than no head.
+    Adapt(adapt::AdaptArgs),
     /// Print the OpenAPI document.
     Openapi,
 }
@@ -101,6 +104,7 @@ pub fn run() -> ExitCode {
         Verb::Serve(args) => serve::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Eval(args) => eval::run(&args),
+        Verb::Adapt(args) => adapt::run(&args),
         Verb::Openapi => print_openapi(),
     };
     match done {

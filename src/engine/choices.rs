@@ -2,6 +2,7 @@
 //! into, and whether a head of the collection is applied to its vector.
 
 use super::draft::{Content, Part};
+use crate::adapt::Modality;
 use crate::types::TextTemplates;
 
 /// The choices of one text or picture.
@@ -9,6 +10,35 @@ use crate::types::TextTemplates;
 pub struct Choices {
     /// For a text.
     pub templates: Templates,
+    /// In a query.
+    pub head: HeadUse,
+}
+
+/// Which of a collection's heads a query goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HeadUse {
+    /// A text through that for texts, a picture through that for pictures, anything else through none.
+    #[default]
+    ByKind,
+    /// None.
+    None,
+    /// That for this kind of query, whatever it is.
+    As(Modality),
+}
+
+impl HeadUse {
+    /// The kind of query that this one counts as; `self` is what its own object says, `all` what
+    /// the request says beside, which goes first.
+    pub fn resolve(self, all: HeadUse, content: Option<&Content>) -> Option<Modality> {
+        let chosen = if all == HeadUse::ByKind { self } else { all };
+        match (chosen, content) {
+            (HeadUse::None, _) => None,
+            (HeadUse::As(modality), _) => Some(modality),
+            (HeadUse::ByKind, Some(Content::Text(_))) => Some(Modality::Text),
+            (HeadUse::ByKind, Some(Content::Image(_))) => Some(Modality::Picture),
+            (HeadUse::ByKind, _) => None,
+        }
+    }
 }
 
 /// The templates of a text.

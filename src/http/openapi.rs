@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, Responder};
 use utoipa::OpenApi;
 
-use super::{collections, embed, images, payload, points, query, service};
+use super::{adapt, collections, embed, images, payload, points, query, service};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,6 +21,7 @@ use super::{collections, embed, images, payload, points, query, service};
         points::upsert, points::retrieve, points::get, points::delete, points::scroll, points::count,
         payload::merge, payload::overwrite, payload::delete_keys, payload::clear,
         query::query, query::query_batch,
+        adapt::fit, adapt::list, adapt::apply, adapt::remove,
     ),
     tags(
         (name = "collections"), (name = "points"), (name = "search"),

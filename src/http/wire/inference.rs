@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
+use super::adapt::head_use;
 use super::object::{Object, expected};
 use crate::engine::{Choices, Content, Inference, Part, Templates};
 use crate::error::{Error, Result};
@@ -45,11 +46,14 @@ pub fn parse(value: Value, place: &str) -> Result<Inference> {
 
 /// Our own options. Others are the business of other models and are passed over.
 ///
+/// - `adapt`: `"none"` for a query that goes through no head of the collection, `"picture"` or
+///   `"text"` for one that goes through that for the other kind.
 /// - `templates`: strings with `{}` that a text is put into, its vectors averaged; `[]` to embed
 ///   the text as it is, whatever the collection says.
 fn choices(options: Option<Value>, content: &Content, place: &str) -> Result<Choices> {
     let mut choices = Choices::default();
     let Some(Value::Object(mut options)) = options else { return Ok(choices) };
+    choices.head = head_use(options.remove("adapt"), place)?;
     if let Some(templates) = options.remove("templates").filter(|value| !value.is_null()) {
         let place = format!("{place}.templates");
         if !matches!(content, Content::Text(_)) {

@@ -2,6 +2,7 @@
 //! Wire types never leave `http/`. Where a field may hold several forms (a vector or an object
 //! for the model, a filter), the JSON is read here by hand, so that an error names the place.
 
+pub mod adapt;
 pub mod collection;
 pub mod filter;
 pub mod inference;
