@@ -58,7 +58,8 @@ pub fn stop(engine: &Engine) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn embed_options(settings: &Settings) -> EmbedOptions {
+/// How the settings load and run a model.
+pub fn embed_options(settings: &Settings) -> EmbedOptions {
     EmbedOptions {
         device: match settings.device {
             config::Device::Auto => DeviceChoice::Auto,

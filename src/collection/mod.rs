@@ -8,8 +8,11 @@
 //! - `filter` says what a filter means; `verdict` and `payload_index` what is known of it
 //!   without reading payloads.
 //! - `mmr` spreads hits out.
+//! - `heads` are the maps that queries go through, `labelled` the points they are fitted on.
 
 mod filter;
+mod heads;
+mod labelled;
 mod mmr;
 mod payload_index;
 mod read;
@@ -32,6 +35,8 @@ use crate::types::{
 use payload_index::PayloadIndex;
 use state::{Memory, State};
 
+pub use heads::{Applied, HeadList, HeadVersion, MAX_VERSIONS};
+pub use labelled::LabelledPoints;
 pub use mmr::{MAX_MMR_CANDIDATES, Mmr};
 pub use read::{MAX_SCROLL, Scroll};
 pub use search::{MAX_EXCLUDED, MAX_LIMIT, MAX_OFFSET, Query};
@@ -101,6 +106,7 @@ pub struct Collection {
     /// Shared by writers that need not know what is stored (upsert, delete); taken alone by
     /// those that read first and write what follows from it, so that no change is lost between.
     gate: RwLock<()>,
+    heads: heads::Heads,
 }
 
 impl Collection {
@@ -136,7 +142,8 @@ impl Collection {
                 memory.apply(change);
             }
         }));
-        Ok(Self { volume, memory, gate: RwLock::new(()) })
+        let heads = heads::Heads::open(&volume);
+        Ok(Self { volume, memory, gate: RwLock::new(()), heads })
     }
 
     /// Its name.

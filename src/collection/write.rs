@@ -158,12 +158,12 @@ impl Collection {
     /// is opened next.
     ///
     /// # Errors
-    /// `Validation` where a value is out of range; those of the volume's commit.
-    pub fn configure(&self, edit: impl FnOnce(&mut CollectionConfig)) -> Result<u64> {
+    /// That of `edit`; `Validation` where a value is out of range; those of the volume's commit.
+    pub fn configure(&self, edit: impl FnOnce(&mut CollectionConfig) -> Result<()>) -> Result<u64> {
         let _alone = self.gate.write();
         let old = self.config();
         let mut config = old.clone();
-        edit(&mut config);
+        edit(&mut config)?;
         config.payload_indexes = old.payload_indexes;
         let same_vectors = config.vectors.len() == old.vectors.len()
             && config.vectors.iter().zip(&old.vectors).all(|((name, new), (old_name, old))| {

@@ -2,7 +2,9 @@
 //! collection is one blocking call on a bounded pool; a call into the model waits in its queue.
 //! Invariant: nothing is written before everything in the request has been checked and embedded.
 
+mod adapt;
 mod calls;
+mod choices;
 mod draft;
 mod search;
 
@@ -18,7 +20,9 @@ use crate::error::{Error, Result};
 use crate::storage::{Store, StoreOptions};
 use crate::types::{CollectionConfig, CollectionName};
 
+pub use adapt::{AdaptRequest, Adapted, Apply};
 pub use calls::CallLimits;
+pub use choices::{Choices, HeadUse, Templates};
 pub use draft::{Content, Draft, Failure, Inference, OnFailure, Part, Upserted, VectorSource};
 pub use search::{Lookup, Search, Wanted};
 
@@ -38,6 +42,8 @@ struct Shared {
     changing: parking_lot::Mutex<()>,
     embedder: Embedder,
     calls: calls::Calls,
+    /// Held while a head is fitted: one at a time.
+    adapting: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Engine {
@@ -64,6 +70,7 @@ impl Engine {
                 changing: parking_lot::Mutex::new(()),
                 embedder,
                 calls: calls::Calls::new(limits),
+                adapting: Arc::default(),
             }),
         })
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use actix_web::{App, HttpServer, Resource, dev, middleware, web};
 
 use super::state::{ServerOptions, State};
-use super::{answer, collections, embed, guard, images, openapi, payload, points, query, service};
+use super::{adapt, answer, collections, embed, guard, images, openapi, payload, points, query, service};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 
@@ -76,11 +76,15 @@ fn routes(config: &mut web::ServiceConfig) {
             at("/collections/{name}")
                 .get(collections::get)
                 .put(collections::create)
+                .patch(collections::update)
                 .delete(collections::remove),
         )
         .service(at("/collections/{name}/exists").get(collections::exists))
         .service(at("/collections/{name}/index").put(collections::create_index))
         .service(at("/collections/{name}/index/{field}").delete(collections::delete_index))
+        .service(at("/collections/{name}/adapt").get(adapt::list).post(adapt::fit))
+        .service(at("/collections/{name}/adapt/applied").put(adapt::apply))
+        .service(at("/collections/{name}/adapt/{version}").delete(adapt::remove))
         .service(at("/collections/{name}/images").post(images::ingest))
         .service(at("/collections/{name}/points").put(points::upsert).post(points::retrieve))
         .service(at("/collections/{name}/points/delete").post(points::delete))

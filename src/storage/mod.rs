@@ -18,6 +18,7 @@
 //! collections/<number>/LAST                 hint: the last durable change
 //! collections/<number>/log/NNNNNN.seg       frames
 //! collections/<number>/kept/                torn ends, cut off
+//! collections/<number>/notes/               small texts beside the log
 //! ```
 
 mod codec;
@@ -29,6 +30,7 @@ mod last;
 mod log;
 mod manifest;
 mod mmap;
+mod notes;
 mod reconcile;
 mod record;
 mod recovery;

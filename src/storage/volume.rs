@@ -203,6 +203,12 @@ impl Volume {
         (self.shared.number, &self.shared.dir)
     }
 
+    /// Refuses to write `bytes` beside the log where the volume is read-only or the disk nearly full.
+    pub(super) fn check_room(&self, bytes: u64) -> Result<()> {
+        self.shared.check_writable()?;
+        self.shared.check_disk(bytes)
+    }
+
     /// Bytes of the log that its points need.
     pub(super) fn live_bytes(&self) -> u64 {
         self.shared.live_bytes.load(Ordering::Relaxed)
