@@ -4,8 +4,13 @@ mod adapt;
 mod banner;
 mod client;
 mod demo;
+mod doctor;
 mod eval;
+mod parquet_file;
+mod remote;
 mod serve;
+mod snapshot;
+mod transfer;
 
 use std::io::IsTerminal;
 use std::net::IpAddr;
@@ -33,6 +38,14 @@ enum Verb {
     Eval(eval::EvalArgs),
     /// Fit heads on a collection's own labels, and apply what is better than no head.
     Adapt(adapt::AdaptArgs),
+    /// Make, list, download, delete and restore snapshots.
+    Snapshot(snapshot::SnapshotArgs),
+    /// Examine a data directory offline, and repair it.
+    Doctor(doctor::DoctorArgs),
+    /// Write all points of a collection to a file, as JSON lines or Parquet.
+    Export(transfer::TransferArgs),
+    /// Write the points of a file into a collection.
+    Import(transfer::ImportArgs),
     /// Print the OpenAPI document.
     Openapi,
 }
@@ -105,6 +118,10 @@ pub fn run() -> ExitCode {
         Verb::Demo(args) => demo::run(&args),
         Verb::Eval(args) => eval::run(&args),
         Verb::Adapt(args) => adapt::run(&args),
+        Verb::Snapshot(args) => snapshot::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
+        Verb::Export(args) => transfer::export(&args),
+        Verb::Import(args) => transfer::import(&args),
         Verb::Openapi => print_openapi(),
     };
     match done {

@@ -7,6 +7,7 @@ mod calls;
 mod choices;
 mod draft;
 mod search;
+mod snapshots;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -156,6 +157,7 @@ impl Engine {
 
     /// Finishes what is queued, makes everything durable and marks the stop as clean. Blocking.
     pub fn close(&self) -> Result<()> {
+        self.shared.collections.read().values().for_each(|collection| collection.keep_graphs());
         self.shared.store.close()
     }
 

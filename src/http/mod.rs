@@ -15,6 +15,7 @@ mod points;
 mod query;
 mod server;
 mod service;
+mod snapshots;
 mod state;
 mod wire;
 

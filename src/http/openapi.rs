@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, Responder};
 use utoipa::OpenApi;
 
-use super::{adapt, collections, embed, images, payload, points, query, service};
+use super::{adapt, collections, embed, images, payload, points, query, service, snapshots};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,9 +22,11 @@ use super::{adapt, collections, embed, images, payload, points, query, service};
         payload::merge, payload::overwrite, payload::delete_keys, payload::clear,
         query::query, query::query_batch,
         adapt::fit, adapt::list, adapt::apply, adapt::remove,
+        snapshots::create, snapshots::list, snapshots::download, snapshots::remove, snapshots::recover, snapshots::upload,
+        snapshots::create_full, snapshots::list_full, snapshots::download_full, snapshots::remove_full,
     ),
     tags(
-        (name = "collections"), (name = "points"), (name = "search"),
+        (name = "collections"), (name = "points"), (name = "search"), (name = "snapshots"),
         (name = "model", description = "the model inside the server"), (name = "service")
     )
 )]

@@ -32,6 +32,16 @@ pub(super) fn start(shared: &Arc<Shared>) {
 }
 
 fn run(shared: &Shared) {
+    build(shared);
+    // No lock is held, and searches have the graph already.
+    if !shared.stopped.load(Ordering::Relaxed)
+        && let Some(on_graph) = shared.on_graph.get()
+    {
+        on_graph();
+    }
+}
+
+fn build(shared: &Shared) {
     let mut builder: Option<Builder> = None;
     loop {
         let (work, rows) = {

@@ -38,6 +38,17 @@ impl Graph {
     /// Takes the nodes over. `width` is the most neighbours on the lowest layer, `entry` the
     /// row on the highest.
     pub(super) fn new(covered: usize, width: usize, entry: u32, nodes: impl Iterator<Item = Node>) -> Self {
+        Self::with_others(covered, width, entry, nodes, &[])
+    }
+
+    /// The same with rows that have no node: a search compares them one by one.
+    pub(super) fn with_others(
+        covered: usize,
+        width: usize,
+        entry: u32,
+        nodes: impl Iterator<Item = Node>,
+        others: &[u32],
+    ) -> Self {
         let mut graph = Self {
             covered,
             nodes: 0,
@@ -63,8 +74,27 @@ impl Graph {
                 graph.upper[layer].insert(node.row, neighbours.into());
             }
         }
+        others.iter().for_each(|row| present[*row as usize] = true);
         graph.loose = graph.unreachable(present);
         graph
+    }
+
+    /// Most neighbours on the lowest layer.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The row that a walk starts from.
+    pub(super) fn entry(&self) -> u32 {
+        self.entry
+    }
+
+    /// The neighbours of a row by layer, the lowest first; empty where it has none.
+    pub(super) fn layers(&self, row: u32) -> Vec<Vec<u32>> {
+        let mut layers = vec![self.neighbours(row).collect::<Vec<u32>>()];
+        let upper = self.upper.iter().map_while(|layer| layer.get(&row));
+        layers.extend(upper.map(|neighbours| neighbours.to_vec()));
+        layers
     }
 
     /// Rows `0..covered` are in the graph (those that were deleted before it was built are not).

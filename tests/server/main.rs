@@ -14,3 +14,4 @@ mod images;
 mod model;
 mod process;
 mod recall;
+mod snapshots;
