@@ -164,7 +164,8 @@ pub struct EfficientNet {
     blocks: Vec<Block>,
     head: Product,
     device: Device,
-    fingerprint: String,
+    /// Of a tower that was loaded alone.
+    fingerprint: Option<String>,
 }
 
 /// A convolution with its BatchNorm folded in.
@@ -254,7 +255,7 @@ impl EfficientNet {
         let mut weights = checkpoint.check(&layout)?;
         let device = device::open(options.device);
         let mut tower = EfficientNet::new(&device, |name, _shape| weights.read(name))?;
-        tower.fingerprint = weights::fingerprint(weights.digest(), &[&config]);
+        tower.fingerprint = Some(weights::fingerprint(weights.digest(), &[&config]));
         Ok(tower)
     }
 
@@ -304,13 +305,13 @@ impl EfficientNet {
         let head = next()?;
         let head =
             Product::new(head.matrix(device).map_err(refuse)?, head.bias, Then::Relu6).map_err(refuse)?;
-        Ok(EfficientNet { stem, blocks, head, device: device.clone(), fingerprint: String::new() })
+        Ok(EfficientNet { stem, blocks, head, device: device.clone(), fingerprint: None })
     }
 
-    /// 16 hex digits that change with any byte of weights or config; empty for a tower that is part
+    /// 16 hex digits that change with any byte of weights or config; `None` for a tower that is part
     /// of a model, which has its own.
-    pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.fingerprint.as_deref()
     }
 
     /// The output of one block, before the next: its linear sum with the residual.
