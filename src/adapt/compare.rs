@@ -26,7 +26,7 @@ pub const MIN_POINTS_PER_LABEL: usize = 4;
 /// Parts of the training data that the strength is chosen on.
 const FOLDS: u64 = 3;
 /// Up to so many labels are left out one by one for the test on unseen words, more in groups.
-const LABEL_FOLDS: u32 = 10;
+const LABEL_FOLDS: u32 = 5;
 /// Draws of the bootstrap.
 const RESAMPLES: usize = 1000;
 

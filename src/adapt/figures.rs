@@ -8,12 +8,15 @@ use crate::distance;
 use crate::measure::{Figure, Predictions, Ranking, mean_average_precision, mean_over, ones};
 use crate::types::Distance;
 
+/// A value for each point; `None` where it has nothing to find.
+type PerPoint = Vec<Option<f64>>;
+
 /// The rankings of all queries through one head, over the points they are measured on.
 pub struct Figures {
     /// One a query.
     rankings: Vec<Ranking>,
     /// For pictures: average precision and hit of each, as the points are the queries.
-    own: Option<(Vec<Option<f64>>, Vec<Option<f64>>)>,
+    own: Option<(PerPoint, PerPoint)>,
     /// For texts: the label whose words are nearest to each point.
     predictions: Option<Predictions>,
     points: usize,
@@ -45,7 +48,7 @@ impl Figures {
             .collect();
         let weights = ones(points.labels.len());
         let own = (modality == Modality::Picture).then(|| {
-            let precision: Vec<Option<f64>> =
+            let precision: PerPoint =
                 rankings.par_iter().map(|ranking| ranking.average_precision(&weights)).collect();
             let first =
                 precision.iter().zip(&rankings).map(|(p, ranking)| p.map(|_| ranking.hit(1))).collect();

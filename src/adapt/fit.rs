@@ -24,7 +24,7 @@ pub fn strengths(kind: Kind) -> &'static [f64] {
     match kind {
         Kind::None => &[0.0],
         Kind::Centre => &[0.25, 0.5, 1.0],
-        Kind::Whiten | Kind::Within => &[0.03, 0.1, 0.3, 0.6, 0.9],
+        Kind::Whiten | Kind::Within => &[0.1, 0.3, 0.6, 0.9, 0.97],
         Kind::Ridge => &[0.01, 0.1, 0.3, 1.0, 3.0, 10.0],
     }
 }

@@ -75,13 +75,14 @@ pub struct HeadList {
 }
 
 type Maps = BTreeMap<Modality, Head>;
+type Loaded = BTreeMap<(VectorName, Modality), Arc<(String, Head)>>;
 
 /// What a collection keeps in memory of its heads.
 #[derive(Default)]
 pub(super) struct Heads {
     list: RwLock<Arc<HeadList>>,
     /// The maps that are applied, with the fingerprint of their model.
-    loaded: RwLock<BTreeMap<(VectorName, Modality), Arc<(String, Head)>>>,
+    loaded: RwLock<Loaded>,
     /// One change at a time.
     changing: Mutex<()>,
 }
@@ -99,7 +100,7 @@ impl Heads {
             tracing::error!("collection `{}`: no head is applied: {error}", volume.name());
             HeadList::default()
         });
-        let mut loaded = BTreeMap::new();
+        let mut loaded = Loaded::new();
         list.applied.retain(|applied| match load(volume, &list.versions, applied) {
             Ok(head) => loaded.insert((applied.vector.clone(), applied.modality), Arc::new(head)).is_none(),
             Err(error) => {
@@ -229,7 +230,7 @@ impl Collection {
 
     /// On disk, then in memory.
     fn write_heads(&self, list: HeadList) -> Result<()> {
-        let mut loaded = BTreeMap::new();
+        let mut loaded = Loaded::new();
         for applied in &list.applied {
             let head = load(&self.volume, &list.versions, applied)?;
             loaded.insert((applied.vector.clone(), applied.modality), Arc::new(head));
