@@ -74,7 +74,7 @@ pub(super) fn open_tower(
 /// Where files are, other than in the binary.
 enum Place {
     Directory(PathBuf),
-    Hub(Hub),
+    Hub(Box<Hub>),
 }
 
 impl Place {
@@ -91,7 +91,7 @@ impl Place {
                 let repo = Repo::with_revision(id.clone(), RepoType::Model, revision.clone());
                 let cache = cache_dir.map_or_else(Cache::from_env, |dir| Cache::new(dir.to_path_buf()));
                 let hub = Hub { name: spec.name(), cached: cache.clone(), repo, remote: None };
-                Ok(Place::Hub(if offline { hub } else { hub.connect(cache)? }))
+                Ok(Place::Hub(Box::new(if offline { hub } else { hub.connect(cache)? })))
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 const PAD: u32 = 0;
 
 enum Kind {
-    Clip(ClipTowers),
+    Clip(Box<ClipTowers>),
     Dual(Box<DualTowers>),
 }
 
@@ -48,7 +48,7 @@ impl Towers {
                 for tensor in tensors.values_mut() {
                     *tensor = tensor.to_device(device).map_err(refuse)?;
                 }
-                Kind::Clip(ClipTowers::new(config, device, tensors).map_err(refuse)?)
+                Kind::Clip(Box::new(ClipTowers::new(config, device, tensors).map_err(refuse)?))
             }
             ModelConfig::Dual(config) => Kind::Dual(Box::new(DualTowers::new(config, device, tensors)?)),
         };
