@@ -25,7 +25,7 @@ def clustered(count=100_000, dimension=512, clusters=2000, spread=0.9):
 
 def words(package):
     """The first 100,000 words, and 1,000 behind them as queries."""
-    stored = json.loads(next(Path(package).glob("*.json")).read_text())
+    stored = json.loads(next(Path(package).glob("wink-embeddings*.json")).read_text())
     vectors = [v[:100] for v in stored["vectors"].values()][: 100_000 + QUERIES]
     return np.asarray(vectors, np.float32)
 
