@@ -39,15 +39,13 @@ pub fn current() -> u32 {
 /// `Unavailable` where a newer lookalike wrote it, naming both versions; `Corrupted` where the
 /// version cannot be read; `Io`.
 pub fn migrate(dir: &Path) -> Result<()> {
-    let found = version(dir)?;
-    let newest = current();
-    if found > newest {
-        return Err(Error::Unavailable(format!(
-            "the data directory {} has schema version {found} and this lookalike knows versions up to {newest}; use a newer lookalike",
-            dir.display()
-        )));
-    }
-    for step in STEPS.iter().filter(|step| step.version > found) {
+    take(dir, STEPS)
+}
+
+fn take(dir: &Path, steps: &[Step]) -> Result<()> {
+    let newest = steps.last().map_or(0, |step| step.version);
+    let found = known(dir, newest)?;
+    for step in steps.iter().filter(|step| step.version > found) {
         tracing::info!("schema version {}: {}", step.version, step.what);
         (step.run)(dir)?;
         // What the step wrote is durable before the version says so.
@@ -59,6 +57,25 @@ pub fn migrate(dir: &Path) -> Result<()> {
         write_version(dir, newest)?;
     }
     Ok(())
+}
+
+/// The version of a data directory, 0 for a new one; changes nothing.
+///
+/// # Errors
+/// As [`migrate`].
+pub fn found(dir: &Path) -> Result<u32> {
+    known(dir, current())
+}
+
+fn known(dir: &Path, newest: u32) -> Result<u32> {
+    let found = version(dir)?;
+    if found > newest {
+        return Err(Error::Unavailable(format!(
+            "the data directory {} has schema version {found} and this lookalike knows versions up to {newest}; use a newer lookalike",
+            dir.display()
+        )));
+    }
+    Ok(found)
 }
 
 /// The version of a data directory; 0 for a new one.
@@ -142,6 +159,39 @@ mod tests {
         for (expected, step) in (1..).zip(STEPS) {
             assert_eq!(step.version, expected);
         }
+    }
+
+    /// Two steps, of which the second is cut short behind its first and before its second flush
+    /// as long as there is a file `kill`.
+    const WITH_A_KILL: &[Step] = &[
+        Step { version: 1, what: "", run: m0001_initial::run },
+        Step {
+            version: 2,
+            what: "",
+            run: |dir| {
+                fs::write(dir.join("collections/count"), "x")?;
+                let runs = fs::read_to_string(dir.join("runs")).unwrap_or_default();
+                fs::write(dir.join("runs"), runs + "run ")?;
+                if dir.join("kill").exists() { Err(Error::Io("killed".to_owned())) } else { Ok(()) }
+            },
+        },
+    ];
+
+    #[test]
+    fn a_step_that_was_killed_between_its_two_flushes_is_done_again_and_no_other_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = || fs::read_to_string(dir.path().join("runs")).unwrap();
+        fs::write(dir.path().join("kill"), "").unwrap();
+        assert!(take(dir.path(), WITH_A_KILL).is_err());
+        assert_eq!(version(dir.path()).unwrap(), 1, "the data is there, the version is not");
+        fs::remove_file(dir.path().join("kill")).unwrap();
+        take(dir.path(), WITH_A_KILL).unwrap();
+        assert_eq!((version(dir.path()).unwrap(), runs().as_str()), (2, "run run "));
+        // Killed between the two files of the version: the newer one counts, nothing runs again.
+        fs::write(dir.path().join("SCHEMA"), line(1)).unwrap();
+        take(dir.path(), WITH_A_KILL).unwrap();
+        assert_eq!((version_in(&dir.path().join("SCHEMA")).unwrap(), runs().as_str()), (Some(2), "run run "));
+        assert!(matches!(migrate(dir.path()), Err(Error::Unavailable(_))), "a newer store is refused");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! The modules stand in levels; a module uses only modules of lower levels (`tests/tidy.rs`).
 
+pub mod adapt;
 pub mod cli;
 pub mod collection;
 pub mod config;
@@ -11,6 +12,7 @@ pub mod engine;
 pub mod error;
 pub mod http;
 pub mod index;
+pub mod measure;
 pub mod preprocess;
 pub mod storage;
 pub mod types;

@@ -2,7 +2,7 @@
 
     python evaluate.py MODEL_DIR DATA_DIR [--zero-shot-only]
 
-Everything goes the way a user's data goes: the f16 files are loaded by transformers.CLIPModel,
+Everything goes the way a user's data goes: the f16 files are loaded by transformers' VisionTextDualEncoderModel,
 texts pass through the saved tokenizer.json, pictures are read from their files, laid over white,
 and prepared by Pillow as preprocessor_config.json says.
 """
@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
 from tokenizers import Tokenizer
-from transformers import CLIPModel
+from transformers import VisionTextDualEncoderModel
 
 from prepare import product_rows
+from tokenizer import PAD_ID
 
 LABELS = {
     "dress": "dress", "hat": "hat", "longsleeve": "long sleeve shirt", "outwear": "jacket", "pants": "pants",
@@ -32,7 +33,7 @@ class Embedder:
 
     def __init__(self, directory):
         directory = Path(directory)
-        self.model = CLIPModel.from_pretrained(directory, dtype=torch.float32).eval()
+        self.model = VisionTextDualEncoderModel.from_pretrained(directory, dtype=torch.float32).eval()
         self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
         config = json.loads((directory / "preprocessor_config.json").read_text())
         self.side = config["size"]["shortest_edge"]
@@ -70,8 +71,8 @@ class Embedder:
         for start in range(0, len(texts), batch):
             ids = [e.ids for e in self.tokenizer.encode_batch(texts[start : start + batch])]
             longest = max(map(len, ids))
-            padded = torch.tensor([i + [i[-1]] * (longest - len(i)) for i in ids])
-            out.append(self.model.get_text_features(input_ids=padded))
+            padded = torch.tensor([i + [PAD_ID] * (longest - len(i)) for i in ids])
+            out.append(self.model.get_text_features(input_ids=padded, attention_mask=(padded != PAD_ID).long()))
         return F.normalize(torch.cat(out), dim=-1)
 
 

@@ -1,7 +1,8 @@
 """Write a model directory in Hugging Face layout: f16 weights, config, tokenizer, preprocessor.
 
-    python export.py CHECKPOINT MODEL_DIR   a checkpoint of train.py (its averaged weights)
-    python export.py --random MODEL_DIR     untrained weights of the same shapes
+    python export.py PREP_DIR CHECKPOINT MODEL_DIR [SIZE]   a checkpoint of train.py (its averaged weights)
+
+SIZE is the side of the square that pictures become, IMAGE_SIZE if not given.
 """
 
 import json
@@ -13,33 +14,38 @@ import torch
 from safetensors.torch import save_file
 
 import tokenizer
-from model import CONFIG, PREPROCESSOR, new_model
+from towers import CONFIG, IMAGE_SIZE, PREPROCESSOR, DualEncoder
 
 TOKENIZER_CONFIG = {
-    "tokenizer_class": "CLIPTokenizerFast",
+    "tokenizer_class": "BertTokenizerFast",
+    "do_lower_case": True,
     "model_max_length": tokenizer.CONTEXT,
-    "bos_token": tokenizer.BOS,
-    "eos_token": tokenizer.EOS,
-    "pad_token": tokenizer.EOS,
-    "unk_token": tokenizer.EOS,
+    "pad_token": tokenizer.PAD,
+    "unk_token": tokenizer.UNK,
+    "cls_token": tokenizer.CLS,
+    "sep_token": tokenizer.SEP,
 }
 
 
-def export(state, out):
-    """Export a state dict of model.new_model(); every file is written aside and renamed into place."""
+def preprocessor(size):
+    return {**PREPROCESSOR, "size": {"shortest_edge": size}, "crop_size": {"height": size, "width": size}}
+
+
+def export(state, vocabulary, out, size=IMAGE_SIZE):
+    """Export a state dict of DualEncoder; every file is written aside and renamed into place."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    model = DualEncoder()
+    model.load_state_dict(state)
     tensors = {
-        name: value.detach().to(torch.float16).contiguous().clone()
-        for name, value in state.items()
-        if not name.endswith("position_ids")
+        name: value.detach().to(torch.float16).contiguous().clone() for name, value in model.transformers_state().items()
     }
     assert all(torch.isfinite(t).all() for t in tensors.values()), "a weight does not fit f16"
     save_file(tensors, out / "model.safetensors.new", metadata={"format": "pt"})
-    tokenizer.build().save(str(out / "tokenizer.json.new"))
+    tokenizer.save(vocabulary, out / "tokenizer.json.new")
     for name, value in [
         ("config.json", CONFIG),
-        ("preprocessor_config.json", PREPROCESSOR),
+        ("preprocessor_config.json", preprocessor(size)),
         ("tokenizer_config.json", TOKENIZER_CONFIG),
     ]:
         (out / f"{name}.new").write_text(json.dumps(value, indent=2) + "\n")
@@ -49,9 +55,7 @@ def export(state, out):
 
 
 if __name__ == "__main__":
-    source, out = sys.argv[1:]
-    if source == "--random":
-        torch.manual_seed(0)
-        export(new_model().state_dict(), out)
-    else:
-        export(torch.load(source, map_location="cpu", weights_only=True)["average"], out)
+    prep, checkpoint, out, *size = sys.argv[1:]
+    vocabulary = json.loads((Path(prep) / "vocabulary.json").read_text())
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"]
+    export(state, vocabulary, out, *map(int, size))

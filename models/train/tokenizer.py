@@ -1,61 +1,77 @@
-"""CLIP's byte-level BPE tokenizer, cut to its first 8,192 entries, as one self-contained tokenizer.json.
+"""The text teacher's WordPiece tokenizer, cut to its most useful entries, as one self-contained tokenizer.json.
 
-The merges of CLIP are in order of frequency, so the cut keeps the commonest pieces; rarer words
-become a few more tokens. Text goes through the same steps as in CLIP: NFC, whitespace to one
-space, lower case, split into words, bytes, merges.
+Text goes through the teacher's own steps: clean, lower case, accents off, split at spaces and punctuation,
+longest pieces first. A word whose entry was cut becomes a few shorter pieces.
 
-The two special tokens have the two largest ids and no entry in `added_tokens`: a user who types
-"<|endoftext|>" gets the tokens of that text, never the special token.
+The special tokens have no entry in `added_tokens`: a user who types "[SEP]" gets the tokens of that text,
+never the special token.
 """
 
-import gzip
+import json
+import string
+from collections import Counter
 from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-VOCAB_SIZE = 8192
-CONTEXT = 32
-BOS, EOS = "<|startoftext|>", "<|endoftext|>"
-BOS_ID, EOS_ID = VOCAB_SIZE - 2, VOCAB_SIZE - 1  # EOS is the largest id: CLIP pools at argmax(ids)
-
-
-def byte_symbols():
-    """The 256 printable stand-ins for bytes, in CLIP's order."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    rest = [b for b in range(256) if b not in printable]
-    return [chr(b) for b in printable] + [chr(256 + i) for i in range(len(rest))]
+VOCAB_SIZE = 7936
+CONTEXT = 48
+PAD, UNK, CLS, SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
+PAD_ID, UNK_ID, CLS_ID, SEP_ID = range(4)
 
 
-def clip_merges_path():
-    """The merges file that the package openai-clip carries."""
-    import importlib.util
-
-    package = Path(importlib.util.find_spec("clip").origin).parent
-    return package / "bpe_simple_vocab_16e6.txt.gz"
-
-
-def build(merges_path=None):
-    """Build the tokenizer; truncates to CONTEXT tokens and keeps the end token last."""
-    lines = gzip.open(merges_path or clip_merges_path()).read().decode().split("\n")
-    merges = [tuple(line.split()) for line in lines[1 : 1 + VOCAB_SIZE - 2 * 256 - 2]]
-    symbols = byte_symbols()
-    tokens = symbols + [s + "</w>" for s in symbols] + ["".join(m) for m in merges] + [BOS, EOS]
-    vocab = {token: i for i, token in enumerate(tokens)}
-    assert len(vocab) == VOCAB_SIZE and vocab[EOS] == EOS_ID
-
+def build(vocabulary):
+    """The tokenizer of a list of pieces; truncates to CONTEXT tokens and keeps [SEP] last."""
+    assert vocabulary[:4] == [PAD, UNK, CLS, SEP]
     tok = Tokenizer(
-        models.BPE(vocab=vocab, merges=merges, continuing_subword_prefix="", end_of_word_suffix="</w>", unk_token=EOS)
+        models.WordPiece(vocab={piece: i for i, piece in enumerate(vocabulary)}, unk_token=UNK, max_input_chars_per_word=100)
     )
-    tok.normalizer = normalizers.Sequence(
-        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
-    )
-    words = Regex(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
-    tok.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(words, behavior="removed", invert=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    tok.decoder = decoders.ByteLevel()
+    tok.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tok.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tok.post_processor = processors.TemplateProcessing(
-        single=f"{BOS} $A {EOS}", special_tokens=[(BOS, BOS_ID), (EOS, EOS_ID)]
+        single=f"{CLS} $A {SEP}", special_tokens=[(CLS, CLS_ID), (SEP, SEP_ID)]
     )
     tok.enable_truncation(CONTEXT)
     return tok
+
+
+def choose_vocabulary(whole, weighted_texts):
+    """VOCAB_SIZE pieces of the tokenizer `whole`: all ASCII characters, then the most used.
+
+    `weighted_texts` yields (text, weight). Pieces of words that were cut are counted in a second pass over
+    what the first choice leaves, so that the pieces they fall into are chosen by use as well.
+    """
+    letters = string.ascii_lowercase + string.digits
+    always = [PAD, UNK, CLS, SEP, *string.punctuation, *letters, *("##" + c for c in letters)]
+    words = Counter()
+    normalise, split = whole.normalizer.normalize_str, whole.pre_tokenizer.pre_tokenize_str
+    for text, weight in weighted_texts:
+        for word, _ in split(normalise(text)):
+            words[word] += weight
+    entries = set(whole.get_vocab())
+    chosen = [piece for piece in always if piece in entries]
+    for size in (VOCAB_SIZE * 9 // 10, VOCAB_SIZE):
+        allowed = entries if size < VOCAB_SIZE else entries - dropped_words
+        model = models.WordPiece(vocab={p: i for i, p in enumerate(sorted(allowed | {UNK}))}, unk_token=UNK)
+        counts = Counter()
+        for word, weight in words.items():
+            for token in model.tokenize(word):
+                counts[token.value] += weight
+        taken = set(chosen)
+        for piece, _ in counts.most_common():
+            if len(chosen) == size:
+                break
+            if piece not in taken and piece != UNK:
+                chosen.append(piece)
+        # a whole word that was not chosen falls into pieces in the second pass
+        dropped_words = {p for p in entries if not p.startswith("##") and len(p) > 1} - set(chosen)
+    assert len(chosen) == VOCAB_SIZE
+    return chosen
+
+
+def save(vocabulary, path):
+    build(vocabulary).save(str(path))
+
+
+def load(path):
+    return Tokenizer.from_file(str(path))

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::client::Client;
 use super::{SettingsArgs, serve};
 
 /// Origin and licences are in `samples/README.md`.
@@ -23,6 +24,8 @@ static SAMPLES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/samples");
 const COLLECTION: &str = "demo";
 /// Pictures of one request.
 const BATCH: usize = 32;
+/// A call on the server ends after this time.
+const TIMEOUT: Duration = Duration::from_secs(120);
 /// Hits shown of each search.
 const HITS: usize = 5;
 /// The text searches.
@@ -58,7 +61,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     actix_web::rt::System::new().block_on(async move {
         let started = serve::start(&settings)?;
         println!("{}", started.banner);
-        let client = Client::new(started.bound.address, settings.api_key.clone());
+        let client = Client::new(&reachable(started.bound.address), settings.api_key.clone(), TIMEOUT);
         let handle = started.bound.server.handle();
         let showing = tokio::task::spawn_blocking(move || show(&client));
         let watch = actix_web::rt::spawn(async move {
@@ -84,10 +87,10 @@ fn show(client: &Client) -> anyhow::Result<()> {
     ingest(client, &samples)?;
     for text in TEXTS {
         println!("\nText: \"{text}\"");
-        print_hits(&client.query(json!({"text": text}))?);
+        print_hits(&query(client, &json!({"text": text}))?);
     }
     println!("\nPicture: {PICTURE}");
-    print_hits(&client.query(json!({"image": STANDARD.encode(picture(PICTURE)?)}))?);
+    print_hits(&query(client, &json!({"image": STANDARD.encode(picture(PICTURE)?)}))?);
     println!(
         "\nOpen {url}/openapi.json for the whole API, or try:\n\n  curl -s {url}/collections/{COLLECTION}/points/query{auth} \\\n    -H 'content-type: application/json' \\\n    -d '{{\"query\": {{\"text\": \"pizza\"}}, \"limit\": 3, \"with_payload\": true}}'",
         url = client.url,
@@ -110,15 +113,13 @@ fn picture(file: &str) -> anyhow::Result<&'static [u8]> {
 }
 
 fn ingest(client: &Client, samples: &[Sample]) -> anyhow::Result<()> {
-    if client.count()? == Some(samples.len() as u64) {
+    if count(client)? == Some(samples.len() as u64) {
         println!("The {} sample pictures are already in collection `{COLLECTION}`.", samples.len());
         return Ok(());
     }
-    client.delete(&format!("/collections/{COLLECTION}"))?;
-    client.put(
-        &format!("/collections/{COLLECTION}"),
-        &json!({"metadata": {"about": "lookalike's sample pictures"}}),
-    )?;
+    client.call("DELETE", &format!("/collections/{COLLECTION}"), None)?;
+    let about = json!({"metadata": {"about": "lookalike's sample pictures"}});
+    client.call("PUT", &format!("/collections/{COLLECTION}"), Some(&about))?;
     let began = Instant::now();
     let bar = ProgressBar::new(samples.len() as u64).with_style(ProgressStyle::with_template(
         "{msg} {bar:40} {pos}/{len} pictures, {per_sec}, {eta} left",
@@ -132,7 +133,8 @@ fn ingest(client: &Client, samples: &[Sample]) -> anyhow::Result<()> {
             Ok(json!({"id": i * BATCH + j, "vector": {"image": image}, "payload": payload}))
         };
         let points = batch.iter().enumerate().map(point).collect::<anyhow::Result<Vec<_>>>()?;
-        client.put(&format!("/collections/{COLLECTION}/points"), &json!({"points": points}))?;
+        let body = json!({"points": points});
+        client.call("PUT", &format!("/collections/{COLLECTION}/points"), Some(&body))?;
         bar.inc(batch.len() as u64);
     }
     bar.finish_and_clear();
@@ -156,64 +158,25 @@ fn print_hits(hits: &[Value]) {
     println!("{table}");
 }
 
-/// A client of the server's own HTTP API.
-struct Client {
-    url: String,
-    api_key: Option<String>,
-    agent: ureq::Agent,
+/// The address as a client on this machine reaches it.
+fn reachable(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    format!("http://{address}")
 }
 
-impl Client {
-    fn new(mut address: SocketAddr, api_key: Option<String>) -> Self {
-        if address.ip().is_unspecified() {
-            address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-        }
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(120)))
-            .build()
-            .new_agent();
-        Self { url: format!("http://{address}"), api_key, agent }
+/// How many points the collection has; `None` where it is absent.
+fn count(client: &Client) -> anyhow::Result<Option<u64>> {
+    let exists = client.call("GET", &format!("/collections/{COLLECTION}/exists"), None)?;
+    if exists["exists"] != true {
+        return Ok(None);
     }
+    Ok(client.call("GET", &format!("/collections/{COLLECTION}"), None)?["points_count"].as_u64())
+}
 
-    fn count(&self) -> anyhow::Result<Option<u64>> {
-        let request = self.agent.get(format!("{}/collections/{COLLECTION}", self.url));
-        let mut response = self.with_key(request).call()?;
-        let body: Value = response.body_mut().read_json()?;
-        Ok(body["result"]["points_count"].as_u64())
-    }
-
-    fn delete(&self, path: &str) -> anyhow::Result<Value> {
-        self.answer(self.with_key(self.agent.delete(format!("{}{path}", self.url))).call()?)
-    }
-
-    fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.answer(self.with_key(self.agent.put(format!("{}{path}", self.url))).send_json(body)?)
-    }
-
-    fn query(&self, query: Value) -> anyhow::Result<Vec<Value>> {
-        let body = json!({"query": query, "limit": HITS, "with_payload": true});
-        let path = format!("{}/collections/{COLLECTION}/points/query", self.url);
-        let answer = self.answer(self.with_key(self.agent.post(path)).send_json(body)?)?;
-        Ok(answer["points"].as_array().cloned().unwrap_or_default())
-    }
-
-    fn with_key<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
-        match &self.api_key {
-            Some(key) => request.header("api-key", key),
-            None => request,
-        }
-    }
-
-    fn answer(&self, mut response: ureq::http::Response<ureq::Body>) -> anyhow::Result<Value> {
-        let status = response.status();
-        let mut body: Value = response.body_mut().with_config().limit(64 * 1024 * 1024).read_json()?;
-        if !status.is_success() {
-            bail!(
-                "the server answered {status}: {}",
-                body["status"]["error"].as_str().unwrap_or("no reason given")
-            );
-        }
-        Ok(body["result"].take())
-    }
+fn query(client: &Client, query: &Value) -> anyhow::Result<Vec<Value>> {
+    let body = json!({"query": query, "limit": HITS, "with_payload": true});
+    let answer = client.call("POST", &format!("/collections/{COLLECTION}/points/query"), Some(&body))?;
+    Ok(answer["points"].as_array().cloned().unwrap_or_default())
 }

@@ -1,8 +1,16 @@
 //! The command line: one file a verb. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod adapt;
 mod banner;
+mod client;
 mod demo;
+mod doctor;
+mod eval;
+mod parquet_file;
+mod remote;
 mod serve;
+mod snapshot;
+mod transfer;
 
 use std::io::IsTerminal;
 use std::net::IpAddr;
@@ -26,13 +34,25 @@ enum Verb {
     Serve(SettingsArgs),
     /// Serve, ingest the bundled sample pictures and search them.
     Demo(demo::DemoArgs),
+    /// Compare models and prompt templates on your own labelled or captioned pictures.
+    Eval(eval::EvalArgs),
+    /// Fit heads on a collection's own labels, and apply what is better than no head.
+    Adapt(adapt::AdaptArgs),
+    /// Make, list, download, delete and restore snapshots.
+    Snapshot(snapshot::SnapshotArgs),
+    /// Examine a data directory offline, and repair it.
+    Doctor(doctor::DoctorArgs),
+    /// Write all points of a collection to a file, as JSON lines or Parquet.
+    Export(transfer::TransferArgs),
+    /// Write the points of a file into a collection.
+    Import(transfer::ImportArgs),
     /// Print the OpenAPI document.
     Openapi,
 }
 
 /// Settings that can be given as flags; every setting can also stand in the TOML file or in the
 /// environment as `LOOKALIKE_NAME`.
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Default)]
 struct SettingsArgs {
     /// TOML file with settings [default: ./lookalike.toml if it is there]
     #[arg(long, env = "LOOKALIKE_CONFIG", value_name = "FILE")]
@@ -68,6 +88,11 @@ fn parse_device(text: &str) -> Result<Device, String> {
 }
 
 impl SettingsArgs {
+    /// Of a verb that runs models but serves nothing.
+    fn of_model(device: Option<Device>, offline: bool) -> Self {
+        Self { device, offline, ..Self::default() }
+    }
+
     fn settings(&self) -> crate::error::Result<Settings> {
         let overrides = Overrides {
             host: self.host,
@@ -91,6 +116,12 @@ pub fn run() -> ExitCode {
     let done = match cli.verb {
         Verb::Serve(args) => serve::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Eval(args) => eval::run(&args),
+        Verb::Adapt(args) => adapt::run(&args),
+        Verb::Snapshot(args) => snapshot::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
+        Verb::Export(args) => transfer::export(&args),
+        Verb::Import(args) => transfer::import(&args),
         Verb::Openapi => print_openapi(),
     };
     match done {

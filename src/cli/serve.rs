@@ -39,7 +39,7 @@ pub fn start(settings: &Settings) -> Result<Started> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let parallel = if settings.max_parallel_calls == 0 { 2 * cores } else { settings.max_parallel_calls };
     let limits = CallLimits { parallel, waiting: settings.max_waiting_calls };
-    let engine = Engine::open(&settings.data_dir, StoreOptions::default(), embedder, limits)?;
+    let engine = Engine::open(&settings.data_dir, store_options(settings), embedder, limits)?;
     let bound = bind(engine.clone(), server_options(settings))?;
     let banner = banner::text(
         &format!("http://{}", bound.address),
@@ -58,7 +58,16 @@ pub fn stop(engine: &Engine) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn embed_options(settings: &Settings) -> EmbedOptions {
+fn store_options(settings: &Settings) -> StoreOptions {
+    StoreOptions {
+        compact_from_bytes: (settings.compact_from_mib * MIB) as u64,
+        min_free_disk_bytes: (settings.min_free_disk_mib * MIB) as u64,
+        ..StoreOptions::default()
+    }
+}
+
+/// How the settings load and run a model.
+pub fn embed_options(settings: &Settings) -> EmbedOptions {
     EmbedOptions {
         device: match settings.device {
             config::Device::Auto => DeviceChoice::Auto,

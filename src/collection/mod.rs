@@ -8,8 +8,12 @@
 //! - `filter` says what a filter means; `verdict` and `payload_index` what is known of it
 //!   without reading payloads.
 //! - `mmr` spreads hits out.
+//! - `heads` are the maps that queries go through, `labelled` the points they are fitted on.
 
 mod filter;
+mod graphs;
+mod heads;
+mod labelled;
 mod mmr;
 mod payload_index;
 mod read;
@@ -32,6 +36,8 @@ use crate::types::{
 use payload_index::PayloadIndex;
 use state::{Memory, State};
 
+pub use heads::{Applied, HeadList, HeadVersion, MAX_VERSIONS};
+pub use labelled::LabelledPoints;
 pub use mmr::{MAX_MMR_CANDIDATES, Mmr};
 pub use read::{MAX_SCROLL, Scroll};
 pub use search::{MAX_EXCLUDED, MAX_LIMIT, MAX_OFFSET, Query};
@@ -101,11 +107,12 @@ pub struct Collection {
     /// Shared by writers that need not know what is stored (upsert, delete); taken alone by
     /// those that read first and write what follows from it, so that no change is lost between.
     gate: RwLock<()>,
+    heads: heads::Heads,
 }
 
 impl Collection {
     /// Builds what is kept in memory from the volume. Searches are exact when this returns;
-    /// graphs are built in the background. Once per volume: the commit hook is set here.
+    /// graphs are taken from disk or built in the background. Once per volume: the commit hook is set here.
     ///
     /// # Errors
     /// `Corrupted` where a stored point does not fit the configuration; those of storage.
@@ -122,13 +129,41 @@ impl Collection {
             state: RwLock::new(State::default()),
             indexes: config.vectors.iter().map(index).collect(),
         };
-        volume.scan(|id, point| {
+        // Graphs come from disk where they can, and are built where they cannot.
+        memory.indexes.values().for_each(Index::hold_builds);
+        let mut kept = graphs::read(&volume).map(graphs::Loaded::new);
+        let first = kept.as_ref().map(graphs::Loaded::ids).unwrap_or_default();
+        volume.scan_from(&first, |place, id, crc, point| {
             memory.put(&mut state, id, &point.payload, &point.vectors).map_err(|error| {
                 Error::Corrupted(format!("point {id} of collection `{}`: {error}", volume.name()))
-            })
+            })?;
+            if let (Some(kept), Some(place)) = (&mut kept, place) {
+                kept.loaded(place, crc, state.slots.get(&id).copied());
+            }
+            Ok(())
         })?;
         *memory.state.write() = state;
         let memory = Arc::new(memory);
+        for index in memory.indexes.values() {
+            let (memory, volume) = (Arc::downgrade(&memory), Arc::downgrade(&volume));
+            index.on_graph(Box::new(move || {
+                if let (Some(memory), Some(volume)) = (memory.upgrade(), volume.upgrade()) {
+                    keep_graphs(&memory, &volume);
+                }
+            }));
+        }
+        let loading = Arc::downgrade(&memory);
+        let load = move || {
+            let Some(memory) = loading.upgrade() else { return };
+            if let Some(kept) = kept {
+                kept.adopt(&memory);
+            }
+            memory.indexes.values().for_each(Index::resume_builds);
+        };
+        std::thread::Builder::new()
+            .name("graph-load".into())
+            .spawn(load)
+            .map_err(|error| Error::Internal(format!("no thread to load graphs with: {error}")))?;
         // Weak: a collection that is dropped stops its builds though the volume lives on.
         let hook = Arc::downgrade(&memory);
         volume.on_commit(Box::new(move |_, change| {
@@ -136,7 +171,8 @@ impl Collection {
                 memory.apply(change);
             }
         }));
-        Ok(Self { volume, memory, gate: RwLock::new(()) })
+        let heads = heads::Heads::open(&volume);
+        Ok(Self { volume, memory, gate: RwLock::new(()), heads })
     }
 
     /// Its name.
@@ -173,6 +209,11 @@ impl Collection {
         }
     }
 
+    /// Writes the graphs down, so that the next start need not build them.
+    pub fn keep_graphs(&self) {
+        keep_graphs(&self.memory, &self.volume);
+    }
+
     /// The index and the parameters of a vector name.
     fn index(&self, name: &str) -> Result<&Index> {
         self.memory
@@ -183,6 +224,12 @@ impl Collection {
 
     fn slot_of(&self, id: PointId) -> Option<u32> {
         self.memory.state.read().slots.get(&id).copied()
+    }
+}
+
+fn keep_graphs(memory: &Memory, volume: &Volume) {
+    if let Err(error) = graphs::keep(memory, volume) {
+        tracing::warn!("collection `{}`: its graphs are not kept: {error}", volume.name());
     }
 }
 

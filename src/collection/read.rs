@@ -40,18 +40,21 @@ pub(super) struct ReadBack {
 }
 
 impl Collection {
-    /// The points of these ids, in this order; absent ones are left out.
+    /// The points of these ids, in this order; absent ones are left out. As a page of a scroll
+    /// and a count, it sees all or nothing of every change.
     ///
     /// # Errors
     /// `InvalidInput` where `fields` names an unknown vector; `Corrupted` where what is stored
     /// fails its checksum. So with all reads.
     pub fn retrieve(&self, ids: &[PointId], fields: &Fields) -> Result<Vec<Record>> {
         self.check_fields(fields)?;
-        let mut records = Vec::with_capacity(ids.len());
-        for &id in ids {
-            records.extend(self.record(id, fields)?);
-        }
-        Ok(records)
+        self.volume.read_whole(|| {
+            let mut records = Vec::with_capacity(ids.len());
+            for &id in ids {
+                records.extend(self.record(id, fields)?);
+            }
+            Ok(records)
+        })
     }
 
     /// The sequence number of the change that last wrote the point; `None` where there is none.
@@ -72,6 +75,10 @@ impl Collection {
             return Err(Error::InvalidInput(format!("limit is {limit}, it must be from 1 to {MAX_SCROLL}")));
         }
         self.check_fields(&request.fields)?;
+        self.volume.read_whole(|| self.page(request))
+    }
+
+    fn page(&self, request: &Scroll) -> Result<(Vec<Record>, Option<PointId>)> {
         let verdict =
             request.filter.as_ref().map(|filter| (filter, judge(filter, &self.memory.state.read())));
         let mut from = request.offset.map_or(Bound::Unbounded, Bound::Included);
@@ -106,7 +113,7 @@ impl Collection {
     pub fn count(&self, filter: Option<&Filter>) -> Result<usize> {
         match filter {
             None => Ok(self.memory.state.read().slots.len()),
-            Some(filter) => Ok(self.matching(filter)?.len() as usize),
+            Some(filter) => self.volume.read_whole(|| Ok(self.matching(filter)?.len() as usize)),
         }
     }
 

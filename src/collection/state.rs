@@ -18,8 +18,6 @@ use crate::types::{NamedVectors, Payload, PointId, VectorName};
 
 /// The slots above this are kept for commits that were on their way when the check was made.
 const LAST_SLOT: u32 = u32::MAX - (1 << 28);
-/// Points of one change that are applied under one lock, so that searches get their turn.
-const APPLIED_AT_ONCE: usize = 512;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -104,36 +102,31 @@ impl Memory {
         state.ids.remove(&slot);
     }
 
-    /// The commit hook: repeats in memory what is durable by now.
+    /// The commit hook: repeats in memory what is durable by now, under one lock, so that filters,
+    /// counts and scrolls see all or nothing of it. A change is at most 64 MiB.
     pub(super) fn apply(&self, change: &Change) {
         match change {
             Change::Upsert(points) => {
-                for part in points.chunks(APPLIED_AT_ONCE) {
-                    let mut state = self.state.write();
-                    for point in part {
-                        if let Err(error) = self.put(&mut state, point.id, &point.payload, &point.vectors) {
-                            // It was checked before the commit; the point is found again by id.
-                            tracing::error!("point {} is stored but cannot be searched: {error}", point.id);
-                        }
+                let mut state = self.state.write();
+                for point in points {
+                    if let Err(error) = self.put(&mut state, point.id, &point.payload, &point.vectors) {
+                        // It was checked before the commit; the point is found again by id.
+                        tracing::error!("point {} is stored but cannot be searched: {error}", point.id);
                     }
                 }
             }
             Change::Delete(ids) => {
-                for part in ids.chunks(APPLIED_AT_ONCE) {
-                    let mut state = self.state.write();
-                    part.iter().for_each(|&id| self.delete(&mut state, id));
-                }
+                let mut state = self.state.write();
+                ids.iter().for_each(|&id| self.delete(&mut state, id));
             }
             Change::SetPayload(payloads) => {
-                for part in payloads.chunks(APPLIED_AT_ONCE) {
-                    let mut state = self.state.write();
-                    let State { slots, payload_indexes, .. } = &mut *state;
-                    for (id, payload) in part {
-                        let Some(&slot) = slots.get(id) else { continue };
-                        for index in payload_indexes.values_mut() {
-                            index.remove(slot);
-                            index.insert(slot, payload);
-                        }
+                let mut state = self.state.write();
+                let State { slots, payload_indexes, .. } = &mut *state;
+                for (id, payload) in payloads {
+                    let Some(&slot) = slots.get(id) else { continue };
+                    for index in payload_indexes.values_mut() {
+                        index.remove(slot);
+                        index.insert(slot, payload);
                     }
                 }
             }

@@ -1,5 +1,6 @@
 //! One behaviour a test; `model` compares whole histories with a plain map.
 
+mod kept;
 mod model;
 
 use std::path::Path;
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::index::Mode;
 use crate::storage::{Store, StoreOptions};
 use crate::types::{
     Condition, Distance, FieldCondition, Filter, HnswParams, Match, MatchValue, NamedVectors, Payload, Point,

@@ -13,8 +13,8 @@ use crate::types::{
 use super::Collection;
 use super::payload_index::PayloadIndex;
 
-/// Bytes of payload, roughly, that one commit of a payload change carries; storage takes 64 MiB.
-const PAYLOAD_BYTES_PER_COMMIT: usize = 16 * 1024 * 1024;
+/// Bytes of payload, roughly, that a change of payloads carries at most; storage takes 64 MiB.
+const MAX_PAYLOAD_BYTES: usize = 64 * 1024 * 1024;
 /// Most payload indexes of a collection: each is held in memory and kept up with every write.
 const MAX_PAYLOAD_INDEXES: usize = 64;
 
@@ -88,30 +88,33 @@ impl Collection {
         self.volume.commit(Change::Delete(ids))
     }
 
-    /// Edits the payloads of points. No edit is lost between two callers. More than about 16 MB
-    /// of payloads are committed in several parts, each whole.
+    /// Edits the payloads of points, in one change. No edit is lost between two callers.
     ///
     /// # Errors
-    /// Those of reading payloads and of the volume's commit.
+    /// `TooLarge` where the new payloads come to more than 64 MiB, and nothing is changed; those
+    /// of reading payloads and of the volume's commit.
     pub fn change_payload(&self, target: &Target, edit: &PayloadEdit) -> Result<u64> {
         let _alone = self.gate.write();
         let ids: BTreeSet<PointId> = match target {
             Target::Ids(ids) => ids.iter().copied().collect(),
             Target::Matching(filter) => self.matching_ids(filter)?.into_iter().collect(),
         };
-        let mut part = Vec::new();
-        let mut part_bytes = 0;
+        let mut changed = Vec::new();
+        let mut total = 0;
         for id in ids {
-            if part_bytes >= PAYLOAD_BYTES_PER_COMMIT {
-                self.volume.commit(Change::SetPayload(std::mem::take(&mut part)))?;
-                part_bytes = 0;
-            }
             let Some(mut payload) = self.volume.payload(id)? else { continue };
             edit.apply(&mut payload);
-            part_bytes += 64 + bytes(&payload);
-            part.push((id, payload));
+            total += bytes(&payload);
+            if total > MAX_PAYLOAD_BYTES {
+                return Err(Error::TooLarge(format!(
+                    "the changed payloads come to more than {} MiB, which cannot be written as one change; \
+                     nothing was changed: narrow the filter or send fewer ids",
+                    MAX_PAYLOAD_BYTES >> 20
+                )));
+            }
+            changed.push((id, payload));
         }
-        self.volume.commit(Change::SetPayload(part))
+        self.volume.commit(Change::SetPayload(changed))
     }
 
     /// Creates a payload index, or builds one anew with another kind.
@@ -158,12 +161,12 @@ impl Collection {
     /// is opened next.
     ///
     /// # Errors
-    /// `Validation` where a value is out of range; those of the volume's commit.
-    pub fn configure(&self, edit: impl FnOnce(&mut CollectionConfig)) -> Result<u64> {
+    /// That of `edit`; `Validation` where a value is out of range; those of the volume's commit.
+    pub fn configure(&self, edit: impl FnOnce(&mut CollectionConfig) -> Result<()>) -> Result<u64> {
         let _alone = self.gate.write();
         let old = self.config();
         let mut config = old.clone();
-        edit(&mut config);
+        edit(&mut config)?;
         config.payload_indexes = old.payload_indexes;
         let same_vectors = config.vectors.len() == old.vectors.len()
             && config.vectors.iter().zip(&old.vectors).all(|((name, new), (old_name, old))| {

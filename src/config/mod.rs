@@ -78,6 +78,10 @@ pub struct Settings {
     pub embed_queue: usize,
     /// Threads that answer HTTP; the cores if 0.
     pub http_workers: usize,
+    /// A collection's log is compacted when so many MiB of it, and half of it, are of no use.
+    pub compact_from_mib: usize,
+    /// MiB that must stay free on the disk; below them only deletes are taken, answered 507.
+    pub min_free_disk_mib: usize,
 }
 
 impl Default for Settings {
@@ -104,6 +108,8 @@ impl Default for Settings {
             max_batch: 8,
             embed_queue: 512,
             http_workers: 0,
+            compact_from_mib: 8,
+            min_free_disk_mib: 256,
         }
     }
 }
@@ -190,6 +196,7 @@ impl Settings {
             ("max_batch", self.max_batch),
             ("embed_queue", self.embed_queue),
             ("max_waiting_calls", self.max_waiting_calls),
+            ("compact_from_mib", self.compact_from_mib),
             ("request_timeout_secs", usize::try_from(self.request_timeout_secs).unwrap_or(usize::MAX)),
             ("body_timeout_secs", usize::try_from(self.body_timeout_secs).unwrap_or(usize::MAX)),
         ];

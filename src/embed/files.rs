@@ -42,34 +42,72 @@ pub(super) fn open(spec: &ModelSpec, offline: bool, cache_dir: Option<&Path>) ->
             preprocessor: BUNDLED_PREPROCESSOR.to_vec(),
             checkpoint: Checkpoint::from_memory(BUNDLED_WEIGHTS)?,
         }),
-        ModelSpec::Directory(directory) => {
-            if !directory.is_dir() {
-                return Err(Error::NotFound(format!(
-                    "the model directory {} does not exist",
-                    directory.display()
-                )));
+        _ => {
+            let place = Place::open(spec, offline, cache_dir)?;
+            let (config, tokenizer) = (place.file(CONFIG)?, place.file(TOKENIZER)?);
+            let preprocessor = place.file(PREPROCESSOR)?;
+            let weights = place.weights()?;
+            Ok(ModelFiles {
+                config: small(&config)?,
+                tokenizer: small(&tokenizer)?,
+                preprocessor: small(&preprocessor)?,
+                checkpoint: Checkpoint::open(&weights)?,
+            })
+        }
+    }
+}
+
+/// Open `config.json` and the weights of an image tower alone.
+///
+/// # Errors
+/// As [`open`]; `InvalidInput` for the bundled model.
+pub(super) fn open_tower(
+    spec: &ModelSpec,
+    offline: bool,
+    cache_dir: Option<&Path>,
+) -> Result<(Vec<u8>, Checkpoint)> {
+    let place = Place::open(spec, offline, cache_dir)?;
+    let config = small(&place.file(CONFIG)?)?;
+    Ok((config, Checkpoint::open(&place.weights()?)?))
+}
+
+/// Where files are, other than in the binary.
+enum Place {
+    Directory(PathBuf),
+    Hub(Hub),
+}
+
+impl Place {
+    fn open(spec: &ModelSpec, offline: bool, cache_dir: Option<&Path>) -> Result<Place> {
+        match spec {
+            ModelSpec::Bundled => Err(Error::InvalidInput(
+                "the bundled model is not an image tower alone; name a directory or a hub id".into(),
+            )),
+            ModelSpec::Directory(directory) if directory.is_dir() => Ok(Place::Directory(directory.clone())),
+            ModelSpec::Directory(directory) => {
+                Err(Error::NotFound(format!("the model directory {} does not exist", directory.display())))
             }
-            let weights = WEIGHTS.iter().map(|name| directory.join(name)).find(|path| path.is_file());
-            let weights = weights.ok_or_else(|| missing(directory, "model.safetensors"))?;
-            let file = |name: &str| {
+            ModelSpec::Hub { id, revision } => {
+                let repo = Repo::with_revision(id.clone(), RepoType::Model, revision.clone());
+                let cache = cache_dir.map_or_else(Cache::from_env, |dir| Cache::new(dir.to_path_buf()));
+                let hub = Hub { name: spec.name(), cached: cache.clone(), repo, remote: None };
+                Ok(Place::Hub(if offline { hub } else { hub.connect(cache)? }))
+            }
+        }
+    }
+
+    fn file(&self, name: &str) -> Result<PathBuf> {
+        match self {
+            Place::Hub(hub) => hub.file(name),
+            Place::Directory(directory) => {
                 let path = directory.join(name);
                 if path.is_file() { Ok(path) } else { Err(missing(directory, name)) }
-            };
-            read(&file(CONFIG)?, &file(TOKENIZER)?, &file(PREPROCESSOR)?, &weights)
+            }
         }
-        ModelSpec::Hub { id, revision } => {
-            let repo = Repo::with_revision(id.clone(), RepoType::Model, revision.clone());
-            let cache = cache_dir.map_or_else(Cache::from_env, |dir| Cache::new(dir.to_path_buf()));
-            let hub = Hub { name: spec.name(), cached: cache.clone(), repo: repo.clone(), remote: None };
-            let hub = if offline { hub } else { hub.connect(cache)? };
-            let config = hub.file(CONFIG)?;
-            let (tokenizer, preprocessor) = (hub.file(TOKENIZER)?, hub.file(PREPROCESSOR)?);
-            let weights = match hub.file(WEIGHTS[0]) {
-                Ok(path) => path,
-                Err(first) => hub.file(WEIGHTS[1]).map_err(|_| first)?,
-            };
-            read(&config, &tokenizer, &preprocessor, &weights)
-        }
+    }
+
+    fn weights(&self) -> Result<PathBuf> {
+        self.file(WEIGHTS[0]).or_else(|first| self.file(WEIGHTS[1]).map_err(|_| first))
     }
 }
 
@@ -124,18 +162,11 @@ fn missing(directory: &Path, name: &str) -> Error {
     ))
 }
 
-fn read(config: &Path, tokenizer: &Path, preprocessor: &Path, weights: &Path) -> Result<ModelFiles> {
-    let small = |path: &Path| {
-        let unreadable = |e: std::io::Error| Error::Model(format!("cannot read {}: {e}", path.display()));
-        if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_JSON_BYTES {
-            return Err(Error::Model(format!("{} is larger than {MAX_JSON_BYTES} bytes", path.display())));
-        }
-        std::fs::read(path).map_err(unreadable)
-    };
-    Ok(ModelFiles {
-        config: small(config)?,
-        tokenizer: small(tokenizer)?,
-        preprocessor: small(preprocessor)?,
-        checkpoint: Checkpoint::open(weights)?,
-    })
+/// The contents of a file that is not weights.
+fn small(path: &Path) -> Result<Vec<u8>> {
+    let unreadable = |e: std::io::Error| Error::Model(format!("cannot read {}: {e}", path.display()));
+    if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_JSON_BYTES {
+        return Err(Error::Model(format!("{} is larger than {MAX_JSON_BYTES} bytes", path.display())));
+    }
+    std::fs::read(path).map_err(unreadable)
 }

@@ -1,14 +1,18 @@
 //! Pictures and texts to vectors: the model's files, the two towers, the tokenizer, the device and
 //! dynamic batching. The only user of candle, tokenizers and hf-hub.
 //!
-//! Invariant: a vector that comes out is what transformers' `CLIPModel` computes from the same
-//! checkpoint (within 1e-4, L2-normalised); a checkpoint for which that cannot be said is refused
+//! Invariant: a vector that comes out is what transformers' `CLIPModel` or
+//! `VisionTextDualEncoderModel` computes from the same checkpoint (within 1e-4, L2-normalised); a checkpoint for which that cannot be said is refused
 //! when it is loaded. Waiting work is bounded: pictures and texts each by `EmbedOptions::queue`.
 
 mod batch;
+mod bert;
 mod clean;
+mod clip;
 mod config;
 mod device;
+mod dual;
+mod efficientnet;
 mod files;
 mod spec;
 mod text;
@@ -29,9 +33,13 @@ use crate::preprocess::{Limits, Transform};
 
 use batch::{Queue, Worker};
 
+pub use bert::BertConfig;
 pub use clean::TextCleaning;
-pub use config::{ClipConfig, TowerShape};
+pub use clip::ClipConfig;
+pub use config::{ModelConfig, TowerShape};
 pub use device::DeviceChoice;
+pub use dual::DualConfig;
+pub use efficientnet::{EfficientNet, Features};
 pub use spec::ModelSpec;
 pub use text::TextEncoder;
 pub use towers::Towers;
@@ -180,17 +188,10 @@ impl Embedder {
         let started = Instant::now();
         let name = spec.name();
         let files = files::open(spec, options.offline, options.cache_dir.as_deref())?;
-        let config = ClipConfig::parse(&files.config)?;
         let transform = Transform::parse(&files.preprocessor)?;
-        if transform.side() != config.image_size {
-            return Err(Error::Model(format!(
-                "preprocessor_config.json makes pictures of {} pixels, config.json has image_size {}",
-                transform.side(),
-                config.image_size
-            )));
-        }
+        let config = ModelConfig::parse(&files.config, transform.side())?;
         let text = TextEncoder::parse(&files.tokenizer, &config, options.cleaning)?;
-        let mut weights = files.checkpoint.check(&config)?;
+        let mut weights = files.checkpoint.check(&config.layout())?;
         let device = device::open(options.device);
         let towers = Towers::new(&config, &device, |name, _shape| weights.read(name))?;
         let fingerprint =
@@ -198,12 +199,12 @@ impl Embedder {
         let info = ModelInfo {
             name,
             fingerprint,
-            dimension: config.projection,
+            dimension: config.projection(),
             modalities: ["text", "image"],
             device: device::name(&device),
             precision: "f32",
-            image_size: config.image_size,
-            context_length: config.context_length,
+            image_size: config.image_size(),
+            context_length: config.context_length(),
             load_time: started.elapsed(),
         };
         Embedder::start(info, towers, text, transform, options)

@@ -1,17 +1,18 @@
 //! Text to token ids. Invariant: every sequence is begin, content, end; at most the context length;
-//! the end token is the largest id and stands only at the end, because the tower pools there.
+//! begin and end stand nowhere else. Of CLIP's byte-pair tokenizer the end token is the largest id,
+//! because the tower pools there; BERT's WordPiece tokenizer has it anywhere and pools at the begin.
 
 use tokenizers::{Tokenizer, TruncationParams};
 
 use super::clean::{TextCleaning, clean};
-use super::config::ClipConfig;
+use super::config::ModelConfig;
 use crate::error::{Error, Result};
 
 /// A text beyond this is cut before tokenizing: the longest context accepted, 1,024 tokens, ends
 /// far earlier in any natural text, and the work for one text stays bounded.
 const MAX_TEXT_BYTES: usize = 32 << 10;
 
-/// CLIP's tokenizer with its truncation.
+/// The model's tokenizer with its truncation.
 pub struct TextEncoder {
     tokenizer: Tokenizer,
     cleaning: TextCleaning,
@@ -28,37 +29,43 @@ impl TextEncoder {
     ///
     /// # Errors
     /// `Model` if it does not parse, does not frame a text by a begin and an end token, has ids
-    /// beyond the tower's table, or its end token is not its largest id or not the config's.
-    pub fn parse(json: &[u8], config: &ClipConfig, cleaning: TextCleaning) -> Result<TextEncoder> {
+    /// beyond the tower's table, or, for CLIP, its end token is not its largest id or not the config's.
+    pub fn parse(json: &[u8], config: &ModelConfig, cleaning: TextCleaning) -> Result<TextEncoder> {
         let mut tokenizer = Tokenizer::from_bytes(json).map_err(|e| refuse(e.to_string()))?;
-        tokenizer.set_encode_special_tokens(true); // "<|endoftext|>" typed by a user is text
+        tokenizer.set_encode_special_tokens(true); // "<|endoftext|>" or "[SEP]" typed by a user is text
         tokenizer.with_padding(None);
         let truncation =
-            TruncationParams { max_length: config.context_length, ..TruncationParams::default() };
+            TruncationParams { max_length: config.context_length(), ..TruncationParams::default() };
         tokenizer.with_truncation(Some(truncation)).map_err(|e| refuse(e.to_string()))?;
         let largest = tokenizer.get_vocab(true).into_values().max().unwrap_or(0);
-        if largest as usize >= config.vocabulary {
+        if largest as usize >= config.vocabulary() {
             return Err(refuse(format!(
                 "its largest id is {largest}, config.json has {} tokens",
-                config.vocabulary
+                config.vocabulary()
             )));
         }
         let empty = tokenizer.encode("", true).map_err(|e| refuse(e.to_string()))?;
         let &[begin, end] = empty.get_ids() else {
             return Err(refuse(format!(
-                "an empty text becomes the ids {:?}; CLIP expects a begin and an end token",
+                "an empty text becomes the ids {:?}; the text tower expects a begin and an end token",
                 empty.get_ids()
             )));
         };
-        if end != largest {
-            return Err(refuse(format!(
-                "its end token is {end} but its largest id is {largest}; the text tower pools at the largest id"
-            )));
-        }
-        if let Some(expected) = config.end_token
-            && expected != end
-        {
-            return Err(refuse(format!("its end token is {end}, config.json has eos_token_id {expected}")));
+        if let ModelConfig::Clip(config) = config {
+            if end != largest {
+                return Err(refuse(format!(
+                    "its end token is {end} but its largest id is {largest}; the text tower pools at the largest id"
+                )));
+            }
+            if let Some(expected) = config.end_token
+                && expected != end
+            {
+                return Err(refuse(format!(
+                    "its end token is {end}, config.json has eos_token_id {expected}"
+                )));
+            }
+        } else if begin == end {
+            return Err(refuse(format!("its begin and its end token are both {begin}")));
         }
         Ok(TextEncoder { tokenizer, cleaning, begin, end })
     }

@@ -1,49 +1,62 @@
-//! The image and the text tower on one device: candle's CLIP with checked weights. Vectors come
+//! The image and the text tower of a model on one device, whichever layout it has. Vectors come
 //! out L2-normalised in f32. No queue, no tokenizer: see `mod.rs` and `text.rs`.
 
 use std::collections::HashMap;
 
-use candle_core::{DType, Device, Tensor};
-use candle_nn::VarBuilder;
-use candle_transformers::models::clip::ClipModel;
+use candle_core::{Device, Tensor};
 
-use super::config::ClipConfig;
+use super::clip::ClipTowers;
+use super::config::ModelConfig;
+use super::dual::DualTowers;
+use super::efficientnet::Features;
 use crate::error::{Error, Result};
 
-/// Id that pads short texts of a batch. Under the causal mask it cannot reach the end token, and
-/// being smaller than that it is never pooled.
+/// Id that pads short texts of a batch. It never shows: CLIP's causal mask or BERT's attention mask
+/// hides it.
 const PAD: u32 = 0;
 
-/// Both towers of a CLIP model.
+enum Kind {
+    Clip(ClipTowers),
+    Dual(Box<DualTowers>),
+}
+
+/// Both towers of a model.
 pub struct Towers {
-    model: ClipModel,
-    config: ClipConfig,
+    kind: Kind,
+    config: ModelConfig,
     device: Device,
 }
 
 impl Towers {
-    /// Build the towers on `device`; `read` gives each tensor by its name and shape, as f32.
+    /// Build the towers on `device`; `read` gives each tensor by its name and shape, as f32 on the CPU.
     ///
     /// # Errors
     /// Those of `read`; `Model` if a tensor does not fit or the device refuses it.
     pub fn new(
-        config: &ClipConfig,
+        config: &ModelConfig,
         device: &Device,
         mut read: impl FnMut(&str, &[usize]) -> Result<Tensor>,
     ) -> Result<Towers> {
         let refuse = |error: candle_core::Error| Error::Model(format!("loading the towers: {error}"));
         let mut tensors = HashMap::new();
-        for (name, shape) in config.expected_tensors() {
-            let tensor = read(&name, &shape)?.to_device(device).map_err(refuse)?;
+        for (name, shape) in config.layout().tensors {
+            let tensor = read(&name, &shape)?;
             tensors.insert(name, tensor);
         }
-        let builder = VarBuilder::from_tensors(tensors, DType::F32, device);
-        let model = ClipModel::new(builder, &config.to_candle()).map_err(refuse)?;
-        Ok(Towers { model, config: config.clone(), device: device.clone() })
+        let kind = match config {
+            ModelConfig::Clip(config) => {
+                for tensor in tensors.values_mut() {
+                    *tensor = tensor.to_device(device).map_err(refuse)?;
+                }
+                Kind::Clip(ClipTowers::new(config, device, tensors).map_err(refuse)?)
+            }
+            ModelConfig::Dual(config) => Kind::Dual(Box::new(DualTowers::new(config, device, tensors)?)),
+        };
+        Ok(Towers { kind, config: config.clone(), device: device.clone() })
     }
 
     /// The shapes.
-    pub fn config(&self) -> &ClipConfig {
+    pub fn config(&self) -> &ModelConfig {
         &self.config
     }
 
@@ -54,16 +67,36 @@ impl Towers {
     /// # Errors
     /// `Internal` if the length is not a multiple of one picture above 0 or the device fails.
     pub fn embed_pixels(&self, pixels: &[f32]) -> Result<Vec<Vec<f32>>> {
-        let picture = 3 * self.config.image_size.pow(2);
+        let side = self.config.image_size();
+        let picture = 3 * side * side;
         if pixels.is_empty() || !pixels.len().is_multiple_of(picture) {
             return Err(Error::Internal(format!("{} values are not pictures of {picture}", pixels.len())));
         }
-        let (count, side) = (pixels.len() / picture, self.config.image_size);
         let run = || -> candle_core::Result<Vec<Vec<f32>>> {
-            let pixels = Tensor::from_slice(pixels, (count, 3, side, side), &self.device)?;
-            self.model.get_image_features(&pixels)?.to_vec2::<f32>()
+            let pixels = Tensor::from_slice(pixels, (pixels.len() / picture, 3, side, side), &self.device)?;
+            match &self.kind {
+                Kind::Clip(towers) => towers.image(&pixels)?,
+                Kind::Dual(towers) => towers.image(&pixels)?,
+            }
+            .to_vec2::<f32>()
         };
         normalise(run().map_err(failed)?)
+    }
+
+    /// The output of block `block` of the image tower, for pictures as in [`Towers::embed_pixels`].
+    ///
+    /// # Errors
+    /// `InvalidInput` if the model has no convolutional image tower or no such block; `Internal` as
+    /// in [`Towers::embed_pixels`].
+    pub fn features(&self, pixels: &[f32], block: usize) -> Result<Features> {
+        match &self.kind {
+            Kind::Dual(towers) => towers.image_tower().features(pixels, self.config.image_size(), block),
+            Kind::Clip(_) => Err(Error::InvalidInput(
+                "the image tower of this model is a transformer and has no feature maps; use a model with \
+                 tf_efficientnet_lite0"
+                    .into(),
+            )),
+        }
     }
 
     /// Embed a batch of token sequences, each from begin to end token.
@@ -76,10 +109,12 @@ impl Towers {
         if texts.is_empty() {
             return Ok(Vec::new());
         }
-        let longest = texts.iter().map(|t| t.len()).max().unwrap_or(0);
-        let shortest = texts.iter().map(|t| t.len()).min().unwrap_or(0);
-        let known = |id: &u32| (*id as usize) < self.config.vocabulary;
-        if shortest == 0 || longest > self.config.context_length || !texts.iter().all(|t| t.iter().all(known))
+        let lengths: Vec<usize> = texts.iter().map(|t| t.len()).collect();
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let known = |id: &u32| (*id as usize) < self.config.vocabulary();
+        if lengths.contains(&0)
+            || longest > self.config.context_length()
+            || !texts.iter().all(|t| t.iter().all(known))
         {
             return Err(Error::Internal("token ids outside the text tower's range".into()));
         }
@@ -90,13 +125,17 @@ impl Towers {
         }
         let run = || -> candle_core::Result<Vec<Vec<f32>>> {
             let ids = Tensor::from_vec(ids, (texts.len(), longest), &self.device)?;
-            self.model.get_text_features(&ids)?.to_vec2::<f32>()
+            match &self.kind {
+                Kind::Clip(towers) => towers.text(&ids)?,
+                Kind::Dual(towers) => towers.text(&ids, &lengths)?,
+            }
+            .to_vec2::<f32>()
         };
         normalise(run().map_err(failed)?)
     }
 }
 
-fn failed(error: candle_core::Error) -> Error {
+pub(super) fn failed(error: candle_core::Error) -> Error {
     tracing::error!("the tower failed: {error}");
     let text = error.to_string();
     Error::Internal(format!("the model failed on its device: {}", text.lines().next().unwrap_or("unknown")))

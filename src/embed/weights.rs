@@ -13,14 +13,21 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor, pickle::PthTensors};
 use serde::Deserialize;
 
-use super::config::ClipConfig;
 use crate::error::{Error, Result};
 
 /// The header of the largest CLIP has 100 kB; safetensors itself stops at 100 MB.
 const MAX_HEADER_BYTES: u64 = 16 << 20;
-/// A tensor that every CLIP has: what stands before it is the prefix of all names.
-const LANDMARK: &str = "text_model.embeddings.token_embedding.weight";
-const LANDMARK_SUFFIX: &str = ".text_model.embeddings.token_embedding.weight";
+/// The tensors that a model needs.
+pub(super) struct Layout {
+    /// What kind of checkpoint it is, for errors.
+    pub what: &'static str,
+    /// A tensor that every such checkpoint has: what stands before it is the prefix of all names.
+    pub landmark: &'static str,
+    /// Ends of names that may be there and are not read.
+    pub ignored: &'static [&'static str],
+    /// Every tensor that is read, with its shape.
+    pub tensors: Vec<(String, Vec<usize>)>,
+}
 
 enum Bytes {
     Memory(&'static [u8]),
@@ -177,29 +184,27 @@ impl Checkpoint {
         }
     }
 
-    /// Compare all names and shapes with the config.
+    /// Compare all names and shapes with what the config needs.
     ///
     /// # Errors
     /// `Model` naming what is missing, misshapen or unknown.
-    pub fn check(self, config: &ClipConfig) -> Result<Weights> {
+    pub fn check(self, layout: &Layout) -> Result<Weights> {
+        let Layout { what, landmark, ignored, tensors } = layout;
         let mut found = self.shapes();
-        let prefix = if found.contains_key(LANDMARK) {
+        let prefix = if found.contains_key(*landmark) {
             String::new()
         } else {
-            match found.keys().find_map(|name| name.strip_suffix(LANDMARK_SUFFIX)) {
+            let suffix = format!(".{landmark}");
+            match found.keys().find_map(|name| name.strip_suffix(&suffix)) {
                 Some(prefix) => format!("{prefix}."),
-                None => {
-                    return Err(refuse(format!(
-                        "{LANDMARK} is missing: not a CLIP checkpoint in transformers' layout"
-                    )));
-                }
+                None => return Err(refuse(format!("{landmark} is missing: not {what}"))),
             }
         };
         let mut missing = Vec::new();
-        for (name, shape) in config.expected_tensors() {
+        for (name, shape) in tensors {
             match found.remove(&format!("{prefix}{name}")) {
                 None => missing.push(name),
-                Some(other) if other != shape => {
+                Some(other) if other != *shape => {
                     return Err(refuse(format!(
                         "{name} has shape {other:?}; config.json asks for {shape:?}"
                     )));
@@ -213,7 +218,7 @@ impl Checkpoint {
                 missing.len()
             )));
         }
-        found.retain(|name, _| !name.ends_with(".position_ids") && !name.ends_with("logit_scale"));
+        found.retain(|name, _| !ignored.iter().any(|end| name.ends_with(end)));
         if let Some(name) = found.keys().next() {
             return Err(refuse(format!(
                 "{} tensors are not part of the model that config.json describes, first {name}",

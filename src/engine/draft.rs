@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Engine;
+use super::choices::Choices;
 use crate::collection::Collection;
 use crate::error::{Error, Result};
 use crate::types::{CollectionName, Payload, Point, PointId, VectorName};
@@ -34,6 +35,8 @@ pub struct Inference {
     pub model: Option<String>,
     /// What to embed.
     pub content: Content,
+    /// What the request says of it beside.
+    pub choices: Choices,
     /// Its place in the request, for errors.
     pub place: String,
 }
@@ -184,7 +187,8 @@ impl Engine {
         let mut plans = Vec::with_capacity(inferences.len());
         for inference in inferences {
             let mut parts = Vec::new();
-            collect(inference.content, 1.0, &mut parts, &mut texts, &mut images);
+            let content = inference.choices.templates.apply(inference.content);
+            collect(content, 1.0, &mut parts, &mut texts, &mut images);
             plans.push((inference.place, parts));
         }
         let embedder = &self.shared.embedder;

@@ -2,9 +2,12 @@
 //! collection is one blocking call on a bounded pool; a call into the model waits in its queue.
 //! Invariant: nothing is written before everything in the request has been checked and embedded.
 
+mod adapt;
 mod calls;
+mod choices;
 mod draft;
 mod search;
+mod snapshots;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,7 +21,9 @@ use crate::error::{Error, Result};
 use crate::storage::{Store, StoreOptions};
 use crate::types::{CollectionConfig, CollectionName};
 
+pub use adapt::{AdaptRequest, Adapted, Apply};
 pub use calls::CallLimits;
+pub use choices::{Choices, HeadUse, Templates};
 pub use draft::{Content, Draft, Failure, Inference, OnFailure, Part, Upserted, VectorSource};
 pub use search::{Lookup, Search, Wanted};
 
@@ -38,6 +43,8 @@ struct Shared {
     changing: parking_lot::Mutex<()>,
     embedder: Embedder,
     calls: calls::Calls,
+    /// Held while a head is fitted: one at a time.
+    adapting: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Engine {
@@ -64,6 +71,7 @@ impl Engine {
                 changing: parking_lot::Mutex::new(()),
                 embedder,
                 calls: calls::Calls::new(limits),
+                adapting: Arc::default(),
             }),
         })
     }
@@ -149,6 +157,7 @@ impl Engine {
 
     /// Finishes what is queued, makes everything durable and marks the stop as clean. Blocking.
     pub fn close(&self) -> Result<()> {
+        self.shared.collections.read().values().for_each(|collection| collection.keep_graphs());
         self.shared.store.close()
     }
 

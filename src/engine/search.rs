@@ -2,6 +2,7 @@
 //! point, or simply in the order of ids.
 
 use super::Engine;
+use super::choices::HeadUse;
 use super::draft::VectorSource;
 use crate::collection::{Fields, Mmr, Query, Scroll};
 use crate::error::{Error, Result};
@@ -49,6 +50,8 @@ pub struct Search {
     pub mode: Mode,
     /// Diversity among the hits.
     pub mmr: Option<Mmr>,
+    /// Which head the query goes through, where the request says so beside the query.
+    pub head: HeadUse,
     /// Where an id is looked up, if not in the collection itself.
     pub lookup: Option<Lookup>,
     /// What the hits hold.
@@ -66,12 +69,13 @@ impl Engine {
         name: &CollectionName,
         searches: Vec<Search>,
     ) -> Result<Vec<Vec<ScoredPoint>>> {
-        self.collection(name)?;
+        let templates = self.collection(name)?.config().text_templates();
         let several = searches.len() > 1;
         let mut inferences = Vec::new();
         for (i, search) in searches.iter().enumerate() {
             if let Wanted::Like(VectorSource::Inference(inference)) = &search.wanted {
                 let mut inference = inference.clone();
+                inference.choices.templates = inference.choices.templates.in_query(templates.clone());
                 if several {
                     inference.place = format!("searches[{i}].{}", inference.place);
                 }
@@ -120,7 +124,13 @@ impl Engine {
             }
             (None, Wanted::InOrder) => return self.in_order(name, search).await,
         };
-        let query = Query {
+        let modality = match &search.wanted {
+            Wanted::Like(VectorSource::Inference(inference)) => {
+                inference.choices.head.resolve(search.head, Some(&inference.content))
+            }
+            _ => HeadUse::ByKind.resolve(search.head, None),
+        };
+        let mut query = Query {
             vector,
             using: search.using,
             filter: search.filter,
@@ -133,7 +143,15 @@ impl Engine {
             mmr: search.mmr,
             fields: search.fields,
         };
-        self.on(name, move |collection| collection.search(&query)).await
+        let fingerprint = self.model().fingerprint.clone();
+        self.on(name, move |collection| {
+            if let Some(modality) = modality {
+                let vector = std::mem::take(&mut query.vector);
+                query.vector = collection.adapted(&query.using, modality, &fingerprint, vector);
+            }
+            collection.search(&query)
+        })
+        .await
     }
 
     /// An unknown name is the collection's to refuse; the query's own numbers are checked here.

@@ -7,6 +7,7 @@ use super::answer::{Clock, Envelope, ErrorEnvelope};
 use super::body::JsonBody;
 use super::state::State;
 use super::wire::collection::{CreateBody, PayloadIndexBody, describe};
+use super::wire::update::UpdateBody;
 use crate::error::{Error, Result};
 use crate::types::{CollectionName, JsonPath};
 
@@ -48,6 +49,28 @@ pub async fn create(
             let name = named(&path)?;
             let config = body.0.config(state.engine.model().dimension)?;
             state.engine.create(name, config).await?;
+            Ok(true)
+        })
+        .await
+}
+
+/// Changes a collection's metadata and tuning; durable when answered.
+#[utoipa::path(patch, path = "/collections/{name}", tag = "collections", params(("name" = String, Path)), request_body = UpdateBody,
+    responses((status = 200, body = Envelope<bool>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope)))]
+pub async fn update(
+    clock: Clock,
+    state: web::Data<State>,
+    path: web::Path<String>,
+    body: JsonBody<UpdateBody>,
+) -> impl Responder {
+    clock
+        .run(async {
+            let name = named(&path)?;
+            body.0.check()?;
+            let change = move |collection: &crate::collection::Collection| {
+                collection.configure(|config| body.0.apply(config))
+            };
+            state.engine.on(&name, change).await?;
             Ok(true)
         })
         .await

@@ -9,7 +9,7 @@ use super::answer::{Clock, Envelope, ErrorEnvelope};
 use super::body::JsonBody;
 use super::state::State;
 use super::wire::inference;
-use crate::engine::{Content, Inference};
+use crate::engine::{Choices, Content, Inference};
 use crate::error::{Error, Result};
 
 /// Most inputs of one call.
@@ -43,7 +43,12 @@ pub async fn embed(clock: Clock, state: web::Data<State>, body: JsonBody<EmbedBo
             let read = |(i, value): (usize, Value)| {
                 let place = format!("inputs[{i}]");
                 let mut inference = match value {
-                    Value::String(text) => Inference { model: None, content: Content::Text(text), place },
+                    Value::String(text) => Inference {
+                        model: None,
+                        content: Content::Text(text),
+                        choices: Choices::default(),
+                        place,
+                    },
                     other => inference::parse(other, &place)?,
                 };
                 inference.model = inference.model.or_else(|| model.clone());
@@ -63,7 +68,7 @@ pub async fn embed(clock: Clock, state: web::Data<State>, body: JsonBody<EmbedBo
 pub async fn models(clock: Clock, state: web::Data<State>) -> impl Responder {
     let model = state.engine.model();
     let described = json!({
-        "name": model.name, "dimension": model.dimension, "modalities": model.modalities,
+        "name": model.name, "fingerprint": model.fingerprint, "dimension": model.dimension, "modalities": model.modalities,
         "device": model.device, "precision": model.precision, "loaded": true,
         "image_size": model.image_size, "context_length": model.context_length,
     });

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::answer::{ErrorEnvelope, Failed};
 use super::collections::named;
 use super::state::State;
-use crate::engine::{Content, Draft, Inference, OnFailure, VectorSource};
+use crate::engine::{Choices, Content, Draft, Inference, OnFailure, VectorSource};
 use crate::error::{Error, Result};
 use crate::types::{CollectionName, DEFAULT_VECTOR, Payload, PointId};
 
@@ -351,7 +351,7 @@ async fn write_groups(
 async fn write_group(state: &State, target: &Target, group: Vec<File>) -> Result<BTreeMap<usize, Error>> {
     let draft = |file: File| {
         let content = Content::Image(file.bytes);
-        let inference = Inference { model: None, content, place: file.name };
+        let inference = Inference { model: None, content, choices: Choices::default(), place: file.name };
         let vectors = BTreeMap::from([(target.using.clone(), VectorSource::Inference(inference))]);
         Draft { id: file.id, vectors, payload: file.payload }
     };

@@ -2,6 +2,7 @@
 //! resource; wire types stay in `wire/`. The only user of actix.
 //! Invariant: every answer is the same envelope, whatever went wrong and wherever.
 
+mod adapt;
 mod answer;
 mod body;
 mod collections;
@@ -14,6 +15,7 @@ mod points;
 mod query;
 mod server;
 mod service;
+mod snapshots;
 mod state;
 mod wire;
 

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, Responder};
 use utoipa::OpenApi;
 
-use super::{collections, embed, images, payload, points, query, service};
+use super::{adapt, collections, embed, images, payload, points, query, service, snapshots};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -15,15 +15,18 @@ use super::{collections, embed, images, payload, points, query, service};
     paths(
         service::root, service::healthz, service::livez, service::readyz, service::cluster,
         embed::models, embed::embed, serve,
-        collections::list, collections::get, collections::create, collections::remove, collections::exists,
+        collections::list, collections::get, collections::create, collections::update, collections::remove, collections::exists,
         collections::create_index, collections::delete_index,
         images::ingest,
         points::upsert, points::retrieve, points::get, points::delete, points::scroll, points::count,
         payload::merge, payload::overwrite, payload::delete_keys, payload::clear,
         query::query, query::query_batch,
+        adapt::fit, adapt::list, adapt::apply, adapt::remove,
+        snapshots::create, snapshots::list, snapshots::download, snapshots::remove, snapshots::recover, snapshots::upload,
+        snapshots::create_full, snapshots::list_full, snapshots::download_full, snapshots::remove_full,
     ),
     tags(
-        (name = "collections"), (name = "points"), (name = "search"),
+        (name = "collections"), (name = "points"), (name = "search"), (name = "snapshots"),
         (name = "model", description = "the model inside the server"), (name = "service")
     )
 )]

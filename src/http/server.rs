@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use actix_web::{App, HttpServer, Resource, dev, middleware, web};
 
 use super::state::{ServerOptions, State};
-use super::{answer, collections, embed, guard, images, openapi, payload, points, query, service};
+use super::{
+    adapt, answer, collections, embed, guard, images, openapi, payload, points, query, service, snapshots,
+};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 
@@ -76,11 +78,23 @@ fn routes(config: &mut web::ServiceConfig) {
             at("/collections/{name}")
                 .get(collections::get)
                 .put(collections::create)
+                .patch(collections::update)
                 .delete(collections::remove),
         )
         .service(at("/collections/{name}/exists").get(collections::exists))
         .service(at("/collections/{name}/index").put(collections::create_index))
         .service(at("/collections/{name}/index/{field}").delete(collections::delete_index))
+        .service(at("/collections/{name}/adapt").get(adapt::list).post(adapt::fit))
+        .service(at("/collections/{name}/adapt/applied").put(adapt::apply))
+        .service(at("/collections/{name}/adapt/{version}").delete(adapt::remove))
+        .service(at("/collections/{name}/snapshots").get(snapshots::list).post(snapshots::create))
+        .service(at("/collections/{name}/snapshots/recover").put(snapshots::recover))
+        .service(at("/collections/{name}/snapshots/upload").post(snapshots::upload))
+        .service(
+            at("/collections/{name}/snapshots/{snapshot}").get(snapshots::download).delete(snapshots::remove),
+        )
+        .service(at("/snapshots").get(snapshots::list_full).post(snapshots::create_full))
+        .service(at("/snapshots/{snapshot}").get(snapshots::download_full).delete(snapshots::remove_full))
         .service(at("/collections/{name}/images").post(images::ingest))
         .service(at("/collections/{name}/points").put(points::upsert).post(points::retrieve))
         .service(at("/collections/{name}/points/delete").post(points::delete))

@@ -36,6 +36,16 @@ pub(super) fn start(shared: &Arc<Shared>) {
 }
 
 fn run(shared: &Shared) {
+    build(shared);
+    // No lock is held, and searches have the graph already.
+    if !shared.stopped.load(Ordering::Relaxed)
+        && let Some(on_graph) = shared.on_graph.get()
+    {
+        on_graph();
+    }
+}
+
+fn build(shared: &Shared) {
     loop {
         let (work, rows) = {
             // `building` is cleared under the same lock that sees there is nothing to do, so an
@@ -131,7 +141,7 @@ fn grown(shared: &Shared, rows: &Rows, until: usize, old: Option<&Graph>) -> Res
         if until == rows.end() && graph.is_rough() {
             graph = growth.polished(graph, (ef / 2).max(2 * m)).with_polish();
         }
-        Ok((!shared.stopped.load(Ordering::Relaxed)).then(|| graph.finished()))
+        Ok((!shared.stopped.load(Ordering::Relaxed)).then(|| graph.finished(&[])))
     })
 }
 

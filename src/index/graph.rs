@@ -143,9 +143,29 @@ impl Graph {
         }
     }
 
-    /// The finished graph: what cannot be reached is written down.
-    pub(super) fn finished(mut self) -> Self {
+    /// A graph as it was kept: every row with its neighbours from the lowest layer on.
+    pub(super) fn kept(
+        covered: usize,
+        width: usize,
+        entry: u32,
+        nodes: Vec<Node>,
+        bytes: Option<Quantised>,
+    ) -> Self {
+        let lowest: Vec<(u32, Vec<u32>)> =
+            nodes.iter().map(|node| (node.row, node.layers.first().cloned().unwrap_or_default())).collect();
+        let above = nodes.into_iter().filter(|node| node.layers.len() > 1);
+        let above =
+            above.map(|node| Node { row: node.row, layers: node.layers.into_iter().skip(1).collect() });
+        let mut graph = Self::new(covered, width, Sampled { entry, nodes: above.collect() }, bytes);
+        lowest.iter().for_each(|(row, list)| graph.add(*row, list));
+        graph.with_polish()
+    }
+
+    /// The finished graph: what cannot be reached is written down, with the `others` of its range
+    /// that it does not hold.
+    pub(super) fn finished(mut self, others: &[u32]) -> Self {
         self.loose = self.unreachable();
+        self.loose.extend_from_slice(others);
         self
     }
 
@@ -167,6 +187,19 @@ impl Graph {
     /// Most neighbours of a row on the lowest layer.
     pub(super) fn width(&self) -> usize {
         self.lines_per_row * Links::WIDTH
+    }
+
+    /// The row that a walk starts from.
+    pub(super) fn entry(&self) -> u32 {
+        self.upper.entry
+    }
+
+    /// The neighbours of a row by layer, the lowest first; empty where it has none.
+    pub(super) fn layers(&self, row: u32) -> Vec<Vec<u32>> {
+        let mut layers = vec![self.neighbours(row).collect::<Vec<u32>>()];
+        let upper = self.upper.layers.iter().map_while(|layer| layer.get(&row));
+        layers.extend(upper.map(|neighbours| neighbours.to_vec()));
+        layers
     }
 
     /// Rows `0..covered` are in the graph (those that were deleted before it was built are not).
@@ -323,7 +356,7 @@ mod tests {
         let sampled = Sampled { entry: 0, nodes: nodes.take(1).collect() };
         let mut graph = Graph::new(6, 4, sampled, None);
         links.iter().for_each(|(row, next)| graph.add(*row, next));
-        graph.finished()
+        graph.finished(&[])
     }
 
     #[test]
@@ -350,7 +383,7 @@ mod tests {
         assert!(graph.is_flat() && graph.is_rough());
         graph.add(39, &[1]);
         graph.link(1, &[0, 39]);
-        let graph = graph.finished();
+        let graph = graph.finished(&[]);
         assert_eq!(graph.neighbours(0).collect::<Vec<_>>(), [1]);
         assert_eq!(graph.rows(), [0, 1, 39]);
         assert_eq!(graph.loose(), [] as [u32; 0]);

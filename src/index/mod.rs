@@ -12,6 +12,7 @@ mod build;
 mod graph;
 mod grow;
 mod hnsw;
+mod kept;
 mod measure;
 mod nearest;
 mod plan;
@@ -19,8 +20,8 @@ mod quantised;
 mod scan;
 mod state;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 use roaring::RoaringBitmap;
@@ -30,6 +31,7 @@ use crate::error::{Error, Result};
 use crate::types::{Distance, HnswParams, VectorParams, check_vector};
 use arena::Rows;
 use graph::Graph;
+pub use kept::KeptGraph;
 use nearest::{Near, Nearest};
 use plan::{Plan, Stats, plan};
 use scan::{Probe, scan_chunk, scan_chunks};
@@ -92,12 +94,16 @@ pub struct IndexState {
 }
 
 /// The vectors of one name in one collection. Shared between threads.
-#[derive(Debug)]
 pub struct Index {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
+impl std::fmt::Debug for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Index").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
 struct Shared {
     size: usize,
     distance: Distance,
@@ -106,6 +112,8 @@ struct Shared {
     state: RwLock<State>,
     /// Set when the index is dropped: the background thread ends at its next batch.
     stopped: AtomicBool,
+    /// Called by the background thread when a graph is up to date.
+    on_graph: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Index {
@@ -118,6 +126,7 @@ impl Index {
             hnsw: params.hnsw.unwrap_or(hnsw),
             state: RwLock::new(State::new(params.size)),
             stopped: AtomicBool::new(false),
+            on_graph: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
     }

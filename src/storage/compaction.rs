@@ -6,24 +6,71 @@
 //! behind it leaves segments below its first; opening deletes both. No change is written
 //! meanwhile: compaction runs on the writer's thread.
 
+use std::path::Path;
+
 use super::codec::{self, Entry};
 use super::frame;
-use super::log::Log;
+use super::log::{Head, Log};
 use super::manifest::Manifest;
-use super::segment::{self, Header, Segment};
+use super::segment::{self, Header, Segment, Segments};
 use super::view::Batch;
 use super::writer::Writer;
-use super::{durable, keys, record};
+use super::{durable, keys, parity, record};
 use crate::error::{Error, Result};
 use crate::types::PointId;
 
-/// Bytes of a base frame; a single point may be larger.
+/// Most bytes of a base frame, which half a segment may be less than; a single point may be larger.
 const BASE_FRAME: usize = 1024 * 1024;
 /// Points that go into the view at once.
 const VIEW_BATCH: usize = 2048;
 
+/// Writes a generation of a log that begins with these points, as they are after change
+/// `head.2`; it is durable when this returns. A point comes with its payload's JSON, or the JSON
+/// is read from `table`, as its vectors are.
+pub fn write_base(
+    log_dir: &Path,
+    header: Header,
+    segment_bytes: u64,
+    head: Head<'_>,
+    points: impl Iterator<Item = Result<(PointId, Entry, Option<Vec<u8>>)>>,
+    table: &Segments,
+) -> Result<Base> {
+    let mut base = Base {
+        log: Log::begin(log_dir.to_owned(), header, segment_bytes, head)?,
+        sealed_bytes: 0,
+        frames: 0,
+        body: frame::begin_base(),
+        filling: Vec::new(),
+        written: Vec::new(),
+    };
+    let frame_bytes = usize::try_from(segment_bytes / 2).unwrap_or(BASE_FRAME).min(BASE_FRAME);
+    for point in points {
+        let (id, entry, json) = point?;
+        let payload = match json {
+            Some(json) => {
+                let mut record = Vec::with_capacity(json.len() + 22);
+                record::write_payload_json(&mut record, id, &json);
+                record
+            }
+            None => table.with(&entry.payload, <[u8]>::to_vec)?,
+        };
+        if base.body.len() + payload.len() + entry.vectors.length as usize > frame_bytes {
+            base.write_frame(head)?;
+        }
+        let push = |vectors: &[u8]| base.push(id, entry, &payload, vectors);
+        table.with(&entry.vectors, push)??;
+    }
+    base.write_frame(head)?;
+    let mut end = Vec::new();
+    base.log.mark().write(&mut end, head.2, &frame::encode_base_end(base.frames))?;
+    base.log.append(&end)?;
+    base.log.finish();
+    durable::sync_dir(log_dir)?;
+    Ok(base)
+}
+
 /// What a new generation is made of, so far.
-struct Base {
+pub struct Base {
     log: Log,
     sealed_bytes: u64,
     frames: u64,
@@ -72,42 +119,23 @@ impl Writer {
 
     fn write_base(&self, header: Header) -> Result<Base> {
         let shared = &self.shared;
-        let log_dir = shared.dir.join("log");
         let config = shared.config.read().clone();
         let head = (&shared.name, &config, self.seq);
-        let mut base = Base {
-            log: Log::begin(log_dir.clone(), header, shared.options.segment_bytes, head)?,
-            sealed_bytes: 0,
-            frames: 0,
-            body: frame::begin_base(),
-            filling: Vec::new(),
-            written: Vec::new(),
-        };
-        for item in shared.view.range(shared.number, keys::first_point(shared.number)) {
+        let points = shared.view.range(shared.number, keys::first_point(shared.number)).map(|item| {
             let (key, value) = item?;
             let damaged = || Error::Corrupted(format!("the point under key {key:?} fails its checksum"));
             let id = keys::point_id(&key).ok_or_else(damaged)?;
             let (entry, json) = codec::decode_entry(&key, &value).ok_or_else(damaged)?;
-            let payload = match json {
-                Some(json) => {
-                    let mut record = Vec::with_capacity(json.len() + 22);
-                    record::write_payload_json(&mut record, id, json);
-                    record
-                }
-                None => shared.segments.with(&entry.payload, <[u8]>::to_vec)?,
-            };
-            if base.body.len() + payload.len() + entry.vectors.length as usize > BASE_FRAME {
-                base.write_frame(head)?;
-            }
-            let push = |vectors: &[u8]| base.push(id, entry, &payload, vectors);
-            shared.segments.with(&entry.vectors, push)??;
-        }
-        base.write_frame(head)?;
-        let mut end = Vec::new();
-        base.log.mark().write(&mut end, self.seq, &frame::encode_base_end(base.frames))?;
-        base.log.append(&end)?;
-        durable::sync_dir(&log_dir)?;
-        Ok(base)
+            Ok((id, entry, json.map(<[u8]>::to_vec)))
+        });
+        write_base(
+            &shared.dir.join("log"),
+            header,
+            shared.options.segment_bytes,
+            head,
+            points,
+            &shared.segments,
+        )
     }
 
     /// The moment of truth, then the view, then the old segments.
@@ -133,12 +161,7 @@ impl Writer {
             for (id, entry) in points {
                 totals.add(*id, entry);
                 let key = keys::point(number, *id);
-                let json = self
-                    .shared
-                    .segments
-                    .with(&entry.payload, |payload| record::payload_json(payload, *id).map(<[u8]>::to_vec))?;
-                let json = json.ok_or_else(|| Error::Corrupted(format!("payload of point {id}")))?;
-                let value = codec::encode_entry(&key, entry, &json);
+                let value = codec::encode_entry(&key, entry);
                 batch.insert(key, value);
             }
             self.shared.view.apply(batch)?;
@@ -153,7 +176,8 @@ impl Writer {
         self.shared.segments.drop_below(header.number);
         let old: Vec<u32> =
             segment::numbers(&log_dir)?.into_iter().filter(|number| *number < header.number).collect();
-        segment::remove(&log_dir, &old)
+        segment::remove(&log_dir, &old)?;
+        parity::remove_before(&log_dir, header.generation)
     }
 }
 
@@ -164,7 +188,7 @@ impl Base {
         Ok(())
     }
 
-    fn write_frame(&mut self, head: super::log::Head<'_>) -> Result<()> {
+    fn write_frame(&mut self, head: Head<'_>) -> Result<()> {
         if self.filling.is_empty() {
             return Ok(());
         }

@@ -24,6 +24,9 @@ pub struct Manifest {
     pub generation: u32,
     /// The first segment of that generation.
     pub first_segment: u32,
+    /// The number of a collection that this one has taken the place of, until that one is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<u32>,
 }
 
 impl Manifest {

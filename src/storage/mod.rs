@@ -4,7 +4,7 @@
 //! - [`Store`] is a data directory: one process, some collections, one view.
 //! - [`Volume`] is one collection's points on disk. A commit is acknowledged when its frame is
 //!   durable in the log and applied to the view.
-//! - `frame`, `record`, `segment`, `log` are the log; `keys`, `codec`, `view` the view;
+//! - `frame`, `record`, `segment`, `log`, `parity` are the log; `keys`, `codec`, `view` the view;
 //!   `replay`, `recovery` and `reconcile` bring them together; `writer` and `compaction` run on the volume's
 //!   one writer thread.
 //!
@@ -14,34 +14,48 @@
 //! ```text
 //! LOCK  SCHEMA  SCHEMA.copy  CLEAN          the store's own files
 //! view/                                     sled
+//! snapshots/                                archives, see `archive`
 //! collections/<number>/MANIFEST             which log counts
 //! collections/<number>/LAST                 hint: the last durable change
 //! collections/<number>/log/NNNNNN.seg       frames
-//! collections/<number>/kept/                torn ends, cut off
+//! collections/<number>/parity/*.par          gives damaged segments their bytes back
+//! collections/<number>/graphs.hint          what indexes keep; can be made again
+//! collections/<number>/kept/                torn ends, cut off; segments that were healed
+//! collections/<number>/notes/               small texts beside the log
 //! ```
 
+mod archive;
 mod codec;
 mod compaction;
+mod doctor;
 mod durable;
 mod frame;
+mod hint;
 mod keys;
 mod last;
 mod log;
 mod manifest;
 mod mmap;
+mod notes;
+mod parity;
 mod reconcile;
 mod record;
 mod recovery;
 mod replay;
 mod segment;
+mod snapshot;
 mod store;
 mod view;
+mod visible;
 mod volume;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
+pub use archive::{Restored, Scope, Snapshot};
+pub use doctor::{Diagnosis, Examined, Outlook, examine, repair};
+pub use snapshot::Content;
 pub use store::Store;
 pub use volume::{Hook, Ids, Volume};
 
@@ -76,8 +90,8 @@ pub struct StoredPoint {
 pub struct StoreOptions {
     /// Bytes of sled's cache, for the whole store. It is filled up and stays so.
     pub view_cache_bytes: u64,
-    /// Bytes after which a log goes on in a new segment, 4 KiB to 1 GiB. What compaction leaves
-    /// behind is given back segment by segment.
+    /// Most bytes of a segment, 4 KiB to 1 GiB (one frame may be larger). A log goes on in a new
+    /// one when this, or a sixteenth of it and at least 1 MiB, is reached.
     pub segment_bytes: u64,
     /// Commits that may wait for a volume's writer; the next one is answered `Overloaded`.
     pub queue_length: usize,
@@ -98,7 +112,7 @@ impl Default for StoreOptions {
             queue_length: 1024,
             queue_bytes: 256 * 1024 * 1024,
             min_free_disk_bytes: 256 * MIB,
-            compact_from_bytes: 64 * MIB,
+            compact_from_bytes: 8 * MIB,
         }
     }
 }

@@ -29,10 +29,11 @@ pub fn config_json(config: &CollectionConfig) -> Result<Vec<u8>> {
 }
 
 /// The view's part of a collection, as it was found.
+#[derive(Default)]
 pub struct Seen {
     entries: Entries,
-    /// Points whose payload is only in the log.
-    bare: HashSet<PointId>,
+    /// Points whose payload stands here too.
+    with_payload: HashSet<PointId>,
     /// Keys whose values are damaged or that are no keys.
     bad_keys: Vec<Vec<u8>>,
     /// The state, where it is this collection's.
@@ -45,14 +46,7 @@ pub struct Seen {
 impl Seen {
     /// Reads the view's part of collection `number`.
     pub fn read(view: &View, number: u32, manifest: &Manifest) -> Result<Self> {
-        let mut seen = Self {
-            entries: Entries::new(),
-            bare: HashSet::new(),
-            bad_keys: Vec::new(),
-            state: None,
-            head: None,
-            totals: Totals::default(),
-        };
+        let mut seen = Self::default();
         let (state_key, config_key) = (keys::state(number), keys::config(number));
         let mut config = None;
         for item in view.range(number, keys::collection(number).to_vec()) {
@@ -67,8 +61,8 @@ impl Seen {
             {
                 seen.totals.add(id, &entry);
                 seen.entries.insert(id, entry);
-                if json.is_none() {
-                    seen.bare.insert(id);
+                if json.is_some() {
+                    seen.with_payload.insert(id);
                 }
             } else {
                 seen.bad_keys.push(key.to_vec());
@@ -86,6 +80,13 @@ impl Seen {
         self.state.filter(|state| proven(state) && self.head.is_some())
     }
 
+    /// Points that are not the same in the log, or only in one of them, and damaged values.
+    pub fn differences(&self, entries: &Entries) -> usize {
+        let not_there = self.entries.keys().filter(|id| !entries.contains_key(id)).count();
+        let differ = entries.iter().filter(|(id, entry)| self.entries.get(id) != Some(entry)).count();
+        not_there + differ + self.bad_keys.len()
+    }
+
     /// The last change that the view knows of; it was durable in the log before.
     pub fn evidence(&self) -> u64 {
         let versions = self.entries.values().map(|entry| entry.version).max().unwrap_or(0);
@@ -101,12 +102,14 @@ pub struct Verdict {
     pub damage: Option<String>,
     /// What is lost.
     pub read_only: Option<String>,
+    /// The points among it.
+    pub lost: Vec<PointId>,
 }
 
 /// Decides what counts.
 pub fn judge(replay: Replay, seen: &Seen, segments: &[Arc<Segment>], id: LogId, table: &Segments) -> Verdict {
     if replay.damage.is_empty() {
-        return Verdict { replay, damage: None, read_only: None };
+        return Verdict { replay, damage: None, read_only: None, lost: Vec::new() };
     }
     let damage = format!("the log is damaged ({})", replay.damage.join("; "));
     let usable = |state: &State| state.generation == id.generation && state.last_seq >= replay.base_seq;
@@ -132,8 +135,8 @@ pub fn judge(replay: Replay, seen: &Seen, segments: &[Arc<Segment>], id: LogId, 
     };
     lost_changes.extend(replay.unreadable.iter().map(|seq| *seq..=*seq));
     let is_lost = |entry: &Entry, id: &PointId| {
-        let inline =
-            !seen.bare.contains(id) && seen.entries.get(id).is_some_and(|seen| seen.payload == entry.payload);
+        let inline = seen.with_payload.contains(id)
+            && seen.entries.get(id).is_some_and(|seen| seen.payload == entry.payload);
         table.with(&entry.vectors, |_| ()).is_err() || !inline && table.with(&entry.payload, |_| ()).is_err()
     };
     let mut lost: Vec<PointId> =
@@ -143,7 +146,7 @@ pub fn judge(replay: Replay, seen: &Seen, segments: &[Arc<Segment>], id: LogId, 
         replay.last_seq = replay.last_seq.max(end);
     }
     if lost.is_empty() && lost_changes.is_empty() {
-        return Verdict { replay, damage: Some(damage), read_only: None };
+        return Verdict { replay, damage: Some(damage), read_only: None, lost };
     }
     let mut reason = damage.clone();
     if !lost_changes.is_empty() {
@@ -155,7 +158,7 @@ pub fn judge(replay: Replay, seen: &Seen, segments: &[Arc<Segment>], id: LogId, 
         let ids: Vec<String> = lost.iter().take(100).map(ToString::to_string).collect();
         reason.push_str(&format!("; {} points are lost: {}", lost.len(), ids.join(", ")));
     }
-    Verdict { replay, damage: Some(damage), read_only: Some(reason) }
+    Verdict { replay, damage: Some(damage), read_only: Some(reason), lost }
 }
 
 /// Takes over from the view what changes missing from the log wrote.
@@ -170,7 +173,7 @@ fn overlay(replay: &mut Replay, seen: &Seen) {
 }
 
 /// Makes the view show exactly `entries`; returns their sums.
-pub fn show(view: &View, number: u32, table: &Segments, entries: &Entries, seen: &Seen) -> Result<Totals> {
+pub fn show(view: &View, number: u32, entries: &Entries, seen: &Seen) -> Result<Totals> {
     let mut totals = Totals::default();
     let mut batch = Batch::default();
     let mut filled = 0;
@@ -198,12 +201,7 @@ pub fn show(view: &View, number: u32, table: &Segments, entries: &Entries, seen:
             continue;
         }
         let key = keys::point(number, *id);
-        let value = table.with(&entry.payload, |record| {
-            let json = record::payload_json(record, *id).unwrap_or_default();
-            codec::encode_entry(&key, entry, json)
-        });
-        // A payload that cannot be read is named among the lost; reading it is an error.
-        let value = value.unwrap_or_else(|_| codec::encode_entry(&key, entry, &[]));
+        let value = codec::encode_entry(&key, entry);
         batch.insert(key, value);
         filled += 1;
         changed += 1;

@@ -102,12 +102,6 @@ pub fn payload_json(record: &[u8], id: PointId) -> Option<&[u8]> {
     body(record, PAYLOAD, id)
 }
 
-/// The JSON within a payload record whose checksum is known to hold.
-pub fn payload_json_unchecked(record: &[u8]) -> Option<&[u8]> {
-    let (_, length) = keys::read_id(record.get(5..)?)?;
-    record.get(5 + length..)
-}
-
 /// Checksum that the payload record of `id` with this JSON has.
 pub fn payload_crc(id: PointId, json: &[u8]) -> u32 {
     let mut head = vec![PAYLOAD];

@@ -17,10 +17,10 @@ use super::codec::{State, Totals};
 use super::log::Log;
 use super::manifest::Manifest;
 use super::reconcile::{Seen, Verdict, config_json, finish_view, judge, show};
-use super::replay::{self, LogId, Start, Tail};
+use super::replay::{self, LogId, Replay, Start, Tail};
 use super::segment::{self, HEADER, Header, Segment, Segments};
 use super::view::View;
-use super::{StoreOptions, durable, last};
+use super::{StoreOptions, durable, last, parity};
 
 /// Most torn ends that are kept aside per collection; more have never helped anyone.
 const MAX_KEPT: usize = 16;
@@ -58,23 +58,41 @@ pub fn recover(
     options: &StoreOptions,
 ) -> Result<Recovered> {
     let log_dir = dir.join("log");
-    let manifest = match Manifest::read(dir)? {
+    let manifest = match Manifest::read(dir)?.filter(|manifest| is_of_this_log(manifest, &log_dir)) {
         Some(manifest) => manifest,
-        None => remake_manifest(dir, &log_dir)?,
+        None => {
+            let manifest = manifest_from_segments(dir, &log_dir)?;
+            tracing::warn!(
+                "collection `{}`: the manifest was damaged and has been made again",
+                manifest.name
+            );
+            manifest.write(dir)?;
+            manifest
+        }
     };
     let id =
         LogId { salt: manifest.salt, generation: manifest.generation, first_segment: manifest.first_segment };
+    put_back(&log_dir, id)?;
     let mut segments = open_segments(&log_dir, id)?;
-    let seen = Seen::read(view, number, &manifest)?;
     let noted = last::read(dir, manifest.salt).max(clean_seq).unwrap_or(0);
+    let read_up_to = |segments: &[Arc<Segment>], known_seq| {
+        replay::replay(segments, id, Start { known_seq, ..Start::default() })
+    };
+    let (seen, mut replay) =
+        rayon::join(|| Seen::read(view, number, &manifest), || read_up_to(&segments, noted));
+    let seen = seen?;
     let evidence = seen.evidence().max(noted);
-    let start = Start { known_seq: evidence, ..Start::default() };
-    let mut replay = replay::replay(&segments, id, start);
-    if evidence > replay.last_seq {
-        let first = replay.last_seq + 1;
-        replay.missing.push(first..=evidence);
-        replay.damage.push(format!("changes {first} to {evidence} are missing at the end"));
+    let read = |segments: &[Arc<Segment>]| read_up_to(segments, evidence);
+    if replay.tail.is_some() && evidence > replay.last_seq {
+        // The view knows more than the note did: what looked torn may be damaged.
+        replay = read(&segments);
     }
+    let is_whole = |replay: &Replay| replay.damage.is_empty() && replay.tail.is_none();
+    if (!is_whole(&replay) || evidence > replay.last_seq) && parity::heal(dir, id, &segments)? > 0 {
+        segments = open_segments(&log_dir, id)?;
+        replay = read(&segments);
+    }
+    replay.expect(evidence);
     if let Some(tail) = replay.tail.take() {
         cut_off(dir, &log_dir, &tail)?;
         segments.retain(|segment| segment.number != tail.segment);
@@ -95,7 +113,7 @@ pub fn recover(
     }
     let Verdict { replay, read_only, damage, .. } = verdict;
     let config = replay.head.map_or_else(|| manifest.config.clone(), |(_, config)| config);
-    let totals = show(view, number, &table, &replay.entries, &seen)?;
+    let totals = show(view, number, &replay.entries, &seen)?;
     let state = State {
         salt: manifest.salt,
         generation: manifest.generation,
@@ -106,9 +124,17 @@ pub fn recover(
     finish_view(view, number, &state, &config, &seen, read_only.is_some())?;
 
     let last = segments.last().map(|segment| segment.number);
+    if damage.is_none() {
+        // A damaged log leaves its parity alone: it may know what someone can still bring back.
+        parity::set_right(&log_dir, id, &segments)?;
+    }
     let header = |number| Header { salt: manifest.salt, generation: manifest.generation, number };
     let log = match last {
-        Some(last) => Log::resume(log_dir, header(last), options.segment_bytes)?,
+        Some(last) => {
+            let sealed = segments.iter().filter(|segment| segment.number != last);
+            let before = sealed.map(|segment| segment.bytes().len() as u64).sum();
+            Log::resume(log_dir, header(last), options.segment_bytes, before)?
+        }
         None => {
             let header = header(manifest.first_segment + 1);
             let log =
@@ -123,22 +149,77 @@ pub fn recover(
 }
 
 fn read_header(log_dir: &Path, number: u32) -> Result<Option<Header>> {
+    Ok(header_of(log_dir, number)?.filter(|header| header.number == number))
+}
+
+/// The header within the file of segment `number`, whichever it is.
+pub(super) fn header_of(log_dir: &Path, number: u32) -> Result<Option<Header>> {
     let path = segment::path(log_dir, number);
     let mut bytes = Vec::with_capacity(HEADER);
     let read = File::open(&path).and_then(|file| file.take(HEADER as u64).read_to_end(&mut bytes));
     read.map_err(|error| durable::at(&path, &error))?;
-    Ok(Header::decode(&bytes).filter(|header| header.number == number))
+    Ok(Header::decode(&bytes))
+}
+
+/// Segments that stand under another's number, each with its own.
+pub(super) fn misplaced(log_dir: &Path, id: LogId) -> Result<Vec<(u32, u32)>> {
+    let mut moves = Vec::new();
+    for number in segment::numbers(log_dir)? {
+        let is_ours = |header: &Header| (header.salt, header.generation) == (id.salt, id.generation);
+        let header = header_of(log_dir, number)?.filter(|header| is_ours(header) && header.number != number);
+        let Some(header) = header else { continue };
+        let there = header_of_if_any(log_dir, header.number)?;
+        if there.is_none_or(|there| there.number == number) {
+            moves.push((number, header.number));
+        }
+    }
+    Ok(moves)
+}
+
+fn header_of_if_any(log_dir: &Path, number: u32) -> Result<Option<Header>> {
+    if segment::path(log_dir, number).exists() { header_of(log_dir, number) } else { Ok(None) }
+}
+
+/// Renames segments that stand under each other's numbers.
+fn put_back(log_dir: &Path, id: LogId) -> Result<()> {
+    let moves: Vec<_> = misplaced(log_dir, id)?
+        .into_iter()
+        .map(|(from, to)| (segment::path(log_dir, from), segment::path(log_dir, to)))
+        .collect();
+    for (from, _) in &moves {
+        fs::rename(from, from.with_extension("moved")).map_err(|error| durable::at(from, &error))?;
+    }
+    for (from, to) in &moves {
+        tracing::warn!("{} is put back as {}", from.display(), to.display());
+        fs::rename(from.with_extension("moved"), to).map_err(|error| durable::at(to, &error))?;
+    }
+    if moves.is_empty() { Ok(()) } else { durable::sync_dir(log_dir) }
+}
+
+/// False where the log is another one than the manifest says: the manifest of another collection
+/// or of another time. Segments that cannot be read do not speak against it.
+pub(super) fn is_of_this_log(manifest: &Manifest, log_dir: &Path) -> bool {
+    let Manifest { salt, generation, first_segment, .. } = *manifest;
+    let headers = segment::numbers(log_dir).unwrap_or_default();
+    let headers: Vec<Header> =
+        headers.into_iter().filter_map(|number| header_of(log_dir, number).ok().flatten()).collect();
+    let is_ours = |h: &Header| (h.salt, h.generation) == (salt, generation) && h.number >= first_segment;
+    // One segment of another collection does not make this that collection's log.
+    let of_salt = headers.iter().filter(|header| header.salt == salt).count();
+    headers.is_empty()
+        || headers.iter().any(is_ours) && of_salt * 2 >= headers.len()
+        || parity::vouches_for(log_dir, LogId { salt, generation, first_segment })
 }
 
 /// Opens the segments that count and deletes what a compaction left: what is older than the
-/// manifest says, and what is of a generation that it does not name.
+/// manifest says, and what is of a generation that it does not name yet.
 fn open_segments(log_dir: &Path, id: LogId) -> Result<Vec<Arc<Segment>>> {
     let mut leftovers = Vec::new();
     let mut segments = Vec::new();
     for number in segment::numbers(log_dir)? {
         let header = read_header(log_dir, number)?;
-        let is_foreign = header.is_some_and(|h| h.salt == id.salt && h.generation != id.generation);
-        if number < id.first_segment || is_foreign {
+        let is_newer = header.is_some_and(|h| h.salt == id.salt && h.generation > id.generation);
+        if number < id.first_segment || is_newer {
             leftovers.push(number);
         } else {
             segments.push(Arc::new(Segment::open(log_dir, number)?));
@@ -150,7 +231,7 @@ fn open_segments(log_dir: &Path, id: LogId) -> Result<Vec<Arc<Segment>>> {
 
 /// Finds out from the segments what the manifest said: the newest generation whose base is
 /// complete counts, since nothing is written to it before it is.
-fn remake_manifest(dir: &Path, log_dir: &Path) -> Result<Manifest> {
+pub(super) fn manifest_from_segments(dir: &Path, log_dir: &Path) -> Result<Manifest> {
     let lost = |what: &str| {
         Error::Corrupted(format!(
             "{}: {what}; move the directory away to start without this collection",
@@ -164,27 +245,30 @@ fn remake_manifest(dir: &Path, log_dir: &Path) -> Result<Manifest> {
         }
     }
     let mut candidates: Vec<_> = generations.into_iter().collect();
-    candidates.sort_by_key(|((_, generation), _)| std::cmp::Reverse(*generation));
+    // What has a parity is ours; of that the newest, and of two alike the larger.
+    candidates.sort_by_key(|((salt, generation), numbers)| {
+        let log = LogId { salt: *salt, generation: *generation, first_segment: 0 };
+        std::cmp::Reverse((parity::vouches_for(log_dir, log), *generation, numbers.len()))
+    });
     let mut best = None;
     for ((salt, generation), numbers) in candidates {
-        let first_segment = if generation == 1 { 1 } else { numbers.first().copied().unwrap_or(1) };
+        let known = parity::first_segment(log_dir, salt, generation);
+        let first = numbers.iter().copied().chain(known).min();
+        let first_segment = if generation == 1 { 1 } else { first.unwrap_or(1) };
         let opened = numbers.iter().map(|number| Segment::open(log_dir, *number).map(Arc::new));
         let segments = opened.collect::<Result<Vec<_>>>()?;
         let id = LogId { salt, generation, first_segment };
         let replay = replay::replay(&segments, id, Start::default());
         let is_complete = generation == 1 || !replay.missing.iter().any(|range| *range.start() == 1);
         let Some((name, config)) = replay.head else { continue };
-        let manifest = Manifest { name, config, salt, generation, first_segment };
+        let manifest = Manifest { name, config, salt, generation, first_segment, replaces: None };
         if is_complete {
             best = Some(manifest);
             break;
         }
         best = best.or(Some(manifest));
     }
-    let manifest = best.ok_or_else(|| lost("neither the manifest nor any segment can be read"))?;
-    tracing::warn!("collection `{}`: the manifest was damaged and has been made again", manifest.name);
-    manifest.write(dir)?;
-    Ok(manifest)
+    best.ok_or_else(|| lost("neither the manifest nor any segment can be read"))
 }
 
 /// Keeps the torn end of the log aside and cuts it off; a segment without a whole header goes.

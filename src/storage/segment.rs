@@ -84,19 +84,30 @@ pub struct Segment {
 impl Segment {
     /// Opens a segment and maps all of it as it stands now.
     pub fn open(log_dir: &Path, number: u32) -> Result<Self> {
-        let path = path(log_dir, number);
+        Self::open_at(&path(log_dir, number), number)
+    }
+
+    /// The same where the file is not at its place.
+    pub fn open_at(path: &Path, number: u32) -> Result<Self> {
         let open = || {
-            let file = File::open(&path)?;
+            let file = File::open(path)?;
             let length = usize::try_from(file.metadata()?.len()).map_err(std::io::Error::other)?;
             let map = Map::new(&file, length)?;
             Ok(Self { number, file, map })
         };
-        open().map_err(|error| durable::at(&path, &error))
+        open().map_err(|error| durable::at(path, &error))
     }
 
     /// The bytes that were there when the segment was opened.
     pub fn bytes(&self) -> &[u8] {
         self.map.bytes()
+    }
+
+    /// The first `length` bytes of the file, which must be there.
+    pub fn read(&self, length: u64) -> std::io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(length).map_err(std::io::Error::other)?];
+        self.file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
     }
 
     /// The record at `position`, its checksum verified.

@@ -25,12 +25,15 @@ use super::volume::Volume;
 
 /// An open data directory.
 pub struct Store {
-    dir: PathBuf,
-    options: StoreOptions,
-    view: Arc<View>,
-    lock: Arc<Lock>,
-    volumes: Mutex<BTreeMap<CollectionName, Arc<Volume>>>,
+    pub(super) dir: PathBuf,
+    pub(super) options: StoreOptions,
+    pub(super) view: Arc<View>,
+    pub(super) lock: Arc<Lock>,
+    pub(super) volumes: Mutex<BTreeMap<CollectionName, Arc<Volume>>>,
 }
+
+/// How names of what is being unpacked or uploaded begin, in the data directory.
+pub(super) const RESTORING: &str = "restoring-";
 
 /// The lock on a data directory, held as long as it lives.
 #[derive(Debug)]
@@ -57,7 +60,8 @@ impl Store {
         migrations::migrate(dir)?;
         let clean = read_clean(dir)?;
         durable::remove_file(&dir.join("CLEAN"))?;
-        clear_leftovers(&dir.join("collections"))?;
+        clear_leftovers(dir)?;
+        finish_replacements(&dir.join("collections"))?;
         let view_dir = dir.join("view");
         let mut opened = open_volumes(dir, &view_dir, &clean, &options, &lock);
         if let Err(Failed { view_is_to_blame: true, error }) = &opened {
@@ -90,11 +94,7 @@ impl Store {
         if volumes.contains_key(name) {
             return Err(Error::AlreadyExists(format!("Collection `{name}` already exists!")));
         }
-        let least = self.options.min_free_disk_bytes;
-        if fs4::available_space(&self.dir)? < least {
-            let text = format!("less than {} MiB are free on the disk; make room", least >> 20);
-            return Err(Error::StorageFull(text));
-        }
+        self.check_disk(0)?;
         let parent = self.dir.join("collections");
         let number = free_number(&parent);
         let (aside, dir) = (parent.join(format!("new-{number:08x}")), parent.join(directory_name(number)));
@@ -105,8 +105,14 @@ impl Store {
         durable::create_dir(&log_dir)?;
         drop(Log::begin(log_dir.clone(), header, self.options.segment_bytes, (name, config, 0))?);
         durable::sync_dir(&log_dir)?;
-        let manifest =
-            Manifest { name: name.clone(), config: config.clone(), salt, generation: 1, first_segment: 1 };
+        let manifest = Manifest {
+            name: name.clone(),
+            config: config.clone(),
+            salt,
+            generation: 1,
+            first_segment: 1,
+            replaces: None,
+        };
         manifest.write(&aside)?;
         self.view.clear(number)?;
         // From here on the collection is there, whole.
@@ -118,11 +124,30 @@ impl Store {
         Ok(volume)
     }
 
+    /// Refuses to write `bytes` more where too little of the disk would stay free.
+    pub(super) fn check_disk(&self, bytes: u64) -> Result<()> {
+        let least = self.options.min_free_disk_bytes;
+        if fs4::available_space(&self.dir)? < least.saturating_add(bytes) {
+            let (free, needed) = (least >> 20, bytes >> 20);
+            let text =
+                format!("{needed} MiB are needed on the disk and {free} MiB must stay free; make room");
+            return Err(Error::StorageFull(text));
+        }
+        Ok(())
+    }
+
     /// Removes a collection with everything in it; false where there is none. It is gone for
     /// good when this returns, even if deleting its files was cut short.
     pub fn remove(&self, name: &CollectionName) -> Result<bool> {
         let mut volumes = self.volumes.lock();
         let Some(volume) = volumes.get(name) else { return Ok(false) };
+        self.remove_volume(volume)?;
+        volumes.remove(name);
+        Ok(true)
+    }
+
+    /// Stops a volume and removes it for good.
+    pub(super) fn remove_volume(&self, volume: &Volume) -> Result<()> {
         volume.stop();
         let (number, dir) = volume.place();
         let parent = self.dir.join("collections");
@@ -135,10 +160,9 @@ impl Store {
             .clear(number)
             .and_then(|()| fs::remove_dir_all(&aside).map_err(|error| durable::at(&aside, &error)));
         if let Err(error) = cleared {
-            tracing::warn!("collection `{name}` is removed, its files not all: {error}");
+            tracing::warn!("collection `{}` is removed, its files not all: {error}", volume.name());
         }
-        volumes.remove(name);
-        Ok(true)
+        Ok(())
     }
 
     /// Bytes of the view's files, which all collections share.
@@ -164,7 +188,7 @@ impl Store {
 }
 
 impl Lock {
-    fn take(dir: &Path) -> Result<Self> {
+    pub(super) fn take(dir: &Path) -> Result<Self> {
         let path = dir.join("LOCK");
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(|error| durable::at(&path, &error))?;
@@ -233,28 +257,33 @@ fn open_volumes(
 
 /// True where making the view again gives much room back: sled keeps what it once took.
 fn is_bloated(view_bytes: u64, volumes: &BTreeMap<CollectionName, Arc<Volume>>) -> bool {
-    const FROM: u64 = 64 * 1024 * 1024;
+    const FROM: u64 = 16 * 1024 * 1024;
     const BYTES_PER_POINT: u64 = 128;
-    let needed = |volume: &Arc<Volume>| volume.live_bytes() + volume.len() * BYTES_PER_POINT;
-    view_bytes > FROM.saturating_add(4 * volumes.values().map(needed).sum::<u64>())
+    let points: u64 = volumes.values().map(|volume| volume.len()).sum();
+    view_bytes > FROM.saturating_add(4 * BYTES_PER_POINT * points)
 }
 
-fn directory_name(number: u32) -> String {
+pub(super) fn directory_name(number: u32) -> String {
     format!("{number:08x}")
 }
 
-fn number_of(directory: &str) -> Option<u32> {
+pub(super) fn number_of(directory: &str) -> Option<u32> {
     u32::from_str_radix(directory, 16).ok().filter(|number| directory_name(*number) == directory)
 }
 
 /// A number that no collection has had: the view may remember one that is gone.
-fn free_number(parent: &Path) -> u32 {
+pub(super) fn free_number(parent: &Path) -> u32 {
     loop {
         let number = Uuid::new_v4().as_fields().0;
         if number != 0 && number != u32::MAX && !parent.join(directory_name(number)).exists() {
             return number;
         }
     }
+}
+
+/// The last change of every collection, by number, where the last stop was clean.
+pub(super) fn clean_seqs(dir: &Path) -> Result<BTreeMap<u32, u64>> {
+    Ok(read_clean(dir)?.last_seq)
 }
 
 fn read_clean(dir: &Path) -> Result<Clean> {
@@ -264,12 +293,38 @@ fn read_clean(dir: &Path) -> Result<Clean> {
     }
 }
 
-/// Deletes collections that were being created or removed when the last process ended.
-fn clear_leftovers(parent: &Path) -> Result<()> {
+/// Deletes what was being created, removed or restored when the last process ended.
+fn clear_leftovers(dir: &Path) -> Result<()> {
+    let parent = dir.join("collections");
+    let is_leftover = |name: &String| name.starts_with("new-") || name.starts_with("removed-");
+    for name in durable::names(&parent)?.into_iter().filter(is_leftover) {
+        let path = parent.join(name);
+        fs::remove_dir_all(&path).map_err(|error| durable::at(&path, &error))?;
+    }
+    for name in durable::names(dir)?.into_iter().filter(|name| name.starts_with(RESTORING)) {
+        let path = dir.join(name);
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.map_err(|error| durable::at(&path, &error))?;
+    }
+    Ok(())
+}
+
+/// Removes collections whose place another one has taken, see `Manifest::replaces`.
+fn finish_replacements(parent: &Path) -> Result<()> {
     for name in durable::names(parent)? {
-        if name.starts_with("new-") || name.starts_with("removed-") {
-            let path = parent.join(name);
-            fs::remove_dir_all(&path).map_err(|error| durable::at(&path, &error))?;
+        let dir = parent.join(&name);
+        if number_of(&name).is_some()
+            && let Some(manifest) = Manifest::read(&dir)?
+            && let Some(old) = manifest.replaces
+        {
+            let old = parent.join(directory_name(old));
+            if old.exists() {
+                let aside = old.with_file_name(format!("removed-{name}"));
+                fs::rename(&old, &aside).map_err(|error| durable::at(&old, &error))?;
+                durable::sync_dir(parent)?;
+                fs::remove_dir_all(&aside).map_err(|error| durable::at(&aside, &error))?;
+            }
+            Manifest { replaces: None, ..manifest }.write(&dir)?;
         }
     }
     Ok(())

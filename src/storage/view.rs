@@ -19,10 +19,16 @@ pub type Batch = sled::Batch;
 /// The open view.
 #[derive(Debug)]
 pub struct View {
-    db: sled::Db,
-    tree: sled::Tree,
+    /// `None` only while the view is dropped.
+    open: Option<Open>,
     dir: PathBuf,
     failed: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Open {
+    db: sled::Db,
+    tree: sled::Tree,
 }
 
 impl View {
@@ -36,10 +42,18 @@ impl View {
             let config = sled::Config::new().path(dir).cache_capacity(cache_bytes);
             let db = config.mode(sled::Mode::HighThroughput).open()?;
             let tree = db.open_tree("points")?;
-            Ok((db, tree))
+            Ok(Open { db, tree })
         };
-        let (db, tree) = guard(&failed, open)?;
-        Ok(Self { db, tree, dir: dir.to_owned(), failed })
+        let open = guard(&failed, open)?;
+        Ok(Self { open: Some(open), dir: dir.to_owned(), failed })
+    }
+
+    fn open_parts(&self) -> sled::Result<&Open> {
+        self.open.as_ref().ok_or_else(|| sled::Error::Unsupported("the view is closed".to_owned()))
+    }
+
+    fn tree(&self) -> sled::Result<&sled::Tree> {
+        self.open_parts().map(|open| &open.tree)
     }
 
     /// True once sled has returned an error or panicked.
@@ -54,20 +68,20 @@ impl View {
 
     /// The value under a key.
     pub fn get(&self, key: &[u8]) -> Result<Option<IVec>> {
-        guard(&self.failed, || self.tree.get(key))
+        guard(&self.failed, || self.tree()?.get(key))
     }
 
     /// Applies a batch, all of it at once.
     pub fn apply(&self, batch: Batch) -> Result<()> {
-        guard(&self.failed, || self.tree.apply_batch(batch))
+        guard(&self.failed, || self.tree()?.apply_batch(batch))
     }
 
     /// Keys and values from `from` on that belong to collection `number`, in order.
     pub fn range(&self, number: u32, from: Vec<u8>) -> Range<'_> {
-        let iter = match keys::end(number) {
-            Some(end) => self.tree.range(from..end.to_vec()),
-            None => self.tree.range(from..),
-        };
+        let iter = self.tree().map(|tree| match keys::end(number) {
+            Some(end) => tree.range(from..end.to_vec()),
+            None => tree.range(from..),
+        });
         Range { iter, failed: &self.failed }
     }
 
@@ -90,7 +104,7 @@ impl View {
     pub fn collections(&self) -> Result<Vec<u32>> {
         let mut found = Vec::new();
         let mut from = vec![];
-        while let Some((key, _)) = guard(&self.failed, || self.tree.range(from..).next().transpose())? {
+        while let Some((key, _)) = guard(&self.failed, || self.tree()?.range(from..).next().transpose())? {
             let number = keys::number_of(&key).unwrap_or(u32::MAX);
             found.push(number);
             let Some(end) = keys::end(number) else { break };
@@ -102,7 +116,7 @@ impl View {
     /// Makes the view durable: sled's own flush does not wait for the disk, so that its files
     /// are synced here.
     pub fn sync(&self) -> Result<()> {
-        guard(&self.failed, || self.db.flush())?;
+        guard(&self.failed, || self.open_parts()?.db.flush())?;
         for name in durable::names(&self.dir)? {
             let path = self.dir.join(name);
             if path.is_file() {
@@ -116,7 +130,20 @@ impl View {
 
     /// Bytes of the view's files.
     pub fn disk_bytes(&self) -> u64 {
-        guard(&self.failed, || self.db.size_on_disk()).unwrap_or(0)
+        guard(&self.failed, || self.open_parts()?.db.size_on_disk()).unwrap_or(0)
+    }
+}
+
+impl Drop for View {
+    /// sled syncs once more when it is dropped and panics where that fails: a view that cannot be
+    /// synced is left as it is. The next start compares it with the logs in any case.
+    fn drop(&mut self) {
+        if let Err(error) = self.sync() {
+            tracing::warn!("the view is left open, it cannot be synced: {error}");
+            std::mem::forget(self.open.take());
+        } else if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(self.open.take()))) {
+            tracing::warn!("the view panicked when it was closed: {}", panic_text(&*panic));
+        }
     }
 }
 
@@ -135,7 +162,7 @@ pub fn set_aside(dir: &Path) -> Result<()> {
 
 /// Keys and values of one collection, in key order.
 pub struct Range<'a> {
-    iter: sled::Iter,
+    iter: sled::Result<sled::Iter>,
     failed: &'a AtomicBool,
 }
 
@@ -143,7 +170,11 @@ impl Iterator for Range<'_> {
     type Item = Result<(IVec, IVec)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        guard(self.failed, || self.iter.next().transpose()).transpose()
+        let next = || match &mut self.iter {
+            Ok(iter) => iter.next().transpose(),
+            Err(error) => Err(error.clone()),
+        };
+        guard(self.failed, next).transpose()
     }
 }
 

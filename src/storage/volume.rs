@@ -1,6 +1,7 @@
 //! One collection on disk. Reads come straight from the view and the log, on the caller's
 //! thread; changes are encoded on the caller's thread and handed to the one writer.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -8,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use parking_lot::{Mutex, RwLock};
+use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::types::{CollectionConfig, CollectionName, NamedVectors, Payload, PointId};
@@ -15,14 +17,19 @@ use crate::types::{CollectionConfig, CollectionName, NamedVectors, Payload, Poin
 use super::codec::{self, Entry};
 use super::frame::{self, Kind};
 use super::segment::{Missing, Segments};
+use super::snapshot::Frozen;
 use super::store::Lock;
 use super::view::View;
+use super::visible::Visible;
 use super::writer::{Job, Writer};
-use super::{Change, StoreOptions, StoredPoint, keys, record, recovery};
+use super::{Change, StoreOptions, StoredPoint, hint, keys, record, recovery};
 
 /// Called on the writer's thread for every change, in order, after it is durable and readable
 /// and before it is acknowledged.
 pub type Hook = Box<dyn Fn(u64, &Change) + Send + Sync>;
+
+/// Points that a scan decodes at once, on all cores; bounds what it holds in memory.
+const SCANNED_AT_ONCE: usize = 256;
 
 /// How often a read follows a record that compaction moves under its hands.
 const MOVES: usize = 16;
@@ -30,6 +37,7 @@ const MOVES: usize = 16;
 /// What a volume and its writer share.
 pub struct Shared {
     pub(super) number: u32,
+    pub(super) salt: u64,
     pub(super) name: CollectionName,
     pub(super) dir: PathBuf,
     pub(super) options: StoreOptions,
@@ -43,6 +51,7 @@ pub struct Shared {
     pub(super) live_bytes: AtomicU64,
     pub(super) last_seq: AtomicU64,
     pub(super) queued_bytes: AtomicUsize,
+    pub(super) visible: Visible,
     /// Held as long as anything may still write.
     pub(super) _lock: Arc<Lock>,
 }
@@ -69,6 +78,7 @@ impl Volume {
             recovered;
         let shared = Arc::new(Shared {
             number,
+            salt: manifest.salt,
             name: manifest.name.clone(),
             dir,
             options: options.clone(),
@@ -82,6 +92,7 @@ impl Volume {
             live_bytes: AtomicU64::new(totals.live_bytes),
             last_seq: AtomicU64::new(last_seq),
             queued_bytes: AtomicUsize::new(0),
+            visible: Visible::default(),
             _lock: Arc::clone(lock),
         });
         let (sender, jobs) = sync_channel(options.queue_length.max(1));
@@ -167,6 +178,16 @@ impl Volume {
         answer.recv().unwrap_or_else(|_| Err(self.stopped()))
     }
 
+    /// The collection as it is between two changes; commits wait for microseconds.
+    ///
+    /// # Errors
+    /// `Unavailable` where the volume is closed; `Overloaded` where its queue is full.
+    pub(super) fn freeze(&self) -> Result<Frozen> {
+        let (reply, answer) = sync_channel(1);
+        self.send(Job::Freeze { reply })?;
+        answer.recv().map_err(|_| self.stopped())
+    }
+
     fn send(&self, job: Job) -> Result<()> {
         let queue = self.queue.read();
         let queue = queue.as_ref().ok_or_else(|| self.stopped())?;
@@ -203,9 +224,10 @@ impl Volume {
         (self.shared.number, &self.shared.dir)
     }
 
-    /// Bytes of the log that its points need.
-    pub(super) fn live_bytes(&self) -> u64 {
-        self.shared.live_bytes.load(Ordering::Relaxed)
+    /// Refuses to write `bytes` beside the log where the volume is read-only or the disk nearly full.
+    pub(super) fn check_room(&self, bytes: u64) -> Result<()> {
+        self.shared.check_writable()?;
+        self.shared.check_disk(bytes)
     }
 
     /// The last change; final only once the writer has ended.
@@ -250,26 +272,61 @@ impl Volume {
     /// # Errors
     /// The first that `each` returns, which ends the scan; `Internal` where the view fails.
     pub fn scan(&self, mut each: impl FnMut(PointId, StoredPoint) -> Result<()>) -> Result<()> {
+        self.scan_from(&[], |_, id, _, point| each(id, point))
+    }
+
+    /// The same with the points of `first`, as far as they are there, before all others: `each`
+    /// also gets a point's place in `first` and the checksum of its vectors.
+    pub fn scan_from(
+        &self,
+        first: &[PointId],
+        mut each: impl FnMut(Option<usize>, PointId, u32, StoredPoint) -> Result<()>,
+    ) -> Result<()> {
         let shared = &self.shared;
         let mut lost = Vec::new();
-        for item in shared.view.range(shared.number, keys::first_point(shared.number)) {
-            let (key, value) = item?;
-            let Some(id) = keys::point_id(&key) else {
-                lost.push(format!("a key that is no point's: {key:?}"));
-                continue;
-            };
-            let read = codec::decode_entry(&key, &value)
-                .ok_or(Failure::Damaged)
-                .and_then(|(entry, json)| shared.stored_point(id, &entry, json));
-            let point = match read {
-                Ok(point) => Ok(Some(point)),
+        for (part, ids) in first.chunks(SCANNED_AT_ONCE).enumerate() {
+            let points: Vec<_> = ids.par_iter().map(|id| self.scanned(*id)).collect();
+            for (i, (id, point)) in ids.iter().zip(points).enumerate() {
+                match point {
+                    Ok(Some((crc, point))) => each(Some(part * SCANNED_AT_ONCE + i), *id, crc, point)?,
+                    Ok(None) => {}
+                    Err(_) => lost.push(id.to_string()),
+                }
+            }
+        }
+        let first: HashSet<&PointId> = first.iter().collect();
+        let mut items = shared.view.range(shared.number, keys::first_point(shared.number));
+        loop {
+            let mut some = Vec::with_capacity(SCANNED_AT_ONCE);
+            for item in items.by_ref() {
+                let (key, value) = item?;
+                match keys::point_id(&key) {
+                    Some(id) if first.contains(&id) => {}
+                    Some(id) => some.push((id, key, value)),
+                    None => lost.push(format!("a key that is no point's: {key:?}")),
+                }
+                if some.len() == SCANNED_AT_ONCE {
+                    break;
+                }
+            }
+            if some.is_empty() {
+                break;
+            }
+            let read = |id: PointId, key: &[u8], value: &[u8]| {
+                let read =
+                    codec::decode_entry(key, value).ok_or(Failure::Damaged).and_then(|(entry, json)| {
+                        Ok((entry.vectors.crc, shared.stored_point(id, &entry, json)?))
+                    });
                 // Moved by a compaction, or damaged: the point alone says which.
-                Err(_) => self.point(id),
+                read.map(Some).or_else(|_| self.scanned(id))
             };
-            match point {
-                Ok(Some(point)) => each(id, point)?,
-                Ok(None) => {}
-                Err(_) => lost.push(id.to_string()),
+            let points: Vec<_> = some.par_iter().map(|(id, key, value)| read(*id, key, value)).collect();
+            for ((id, ..), point) in some.into_iter().zip(points) {
+                match point {
+                    Ok(Some((crc, point))) => each(None, id, crc, point)?,
+                    Ok(None) => {}
+                    Err(_) => lost.push(id.to_string()),
+                }
             }
         }
         if !lost.is_empty() {
@@ -277,6 +334,37 @@ impl Volume {
             shared.fail(&format!("{} points cannot be read: {}", lost.len(), shown.join(", ")));
         }
         Ok(())
+    }
+
+    /// A point with the checksum of its vectors.
+    fn scanned(&self, id: PointId) -> Result<Option<(u32, StoredPoint)>> {
+        self.shared
+            .read(id, |shared, entry, json| Ok((entry.vectors.crc, shared.stored_point(id, entry, json)?)))
+    }
+
+    /// The checksum of a point's vectors; `None` where there is no point.
+    pub fn vectors_crc(&self, id: PointId) -> Result<Option<u32>> {
+        self.shared.read(id, |_, entry, _| Ok(entry.vectors.crc))
+    }
+
+    /// Keeps a file beside the log that can be made again: a hint, whole or absent.
+    ///
+    /// # Errors
+    /// `Io`; `StorageFull` where the disk nearly is.
+    pub fn keep_file(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.shared.check_disk(bytes.len() as u64)?;
+        hint::write(&self.shared.dir, name, self.shared.salt, bytes)
+    }
+
+    /// A file that was kept; `None` where there is none that is whole and this collection's.
+    pub fn kept_file(&self, name: &str) -> Option<Vec<u8>> {
+        hint::read(&self.shared.dir, name, self.shared.salt)
+    }
+
+    /// Runs a read of several points so that it sees all or nothing of every change. `read` may
+    /// be called more than once.
+    pub fn read_whole<T>(&self, read: impl FnMut() -> T) -> T {
+        self.shared.visible.read(read)
     }
 
     /// Points.

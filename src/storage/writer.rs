@@ -15,11 +15,12 @@ use super::frame::{self, MAX_FRAME, PREFIX};
 use super::last::Last;
 use super::log::Log;
 use super::manifest::Manifest;
-use super::replay::{self, Effect};
+use super::replay::{self, Effect, LogId};
 use super::segment::Segment;
+use super::snapshot::Frozen;
 use super::view::{Batch, panic_text};
 use super::volume::Shared;
-use super::{Change, keys, reconcile, record};
+use super::{Change, keys, reconcile};
 
 /// Most commits of one group.
 const GROUP_COMMITS: usize = 1024;
@@ -38,6 +39,11 @@ pub enum Job {
         /// Where its sequence number goes.
         reply: SyncSender<Result<u64>>,
     },
+    /// Take the collection as it is now.
+    Freeze {
+        /// Where it goes.
+        reply: SyncSender<Frozen>,
+    },
     /// Write a new log.
     Compact {
         /// Where the outcome goes.
@@ -50,6 +56,18 @@ struct Pending {
     change: Change,
     body: Vec<u8>,
     reply: SyncSender<Result<u64>>,
+}
+
+impl Pending {
+    /// True where a reader could see half of it.
+    fn is_of_several(&self) -> bool {
+        match &self.change {
+            Change::Upsert(points) => points.len() > 1,
+            Change::Delete(ids) => ids.len() > 1,
+            Change::SetPayload(payloads) => payloads.len() > 1,
+            Change::Configure(_) => false,
+        }
+    }
 }
 
 /// The writer's own state.
@@ -96,6 +114,9 @@ impl Writer {
                 Job::Compact { reply } => {
                     let _ = reply.send(self.compact());
                 }
+                Job::Freeze { reply } => {
+                    let _ = reply.send(self.freeze());
+                }
                 Job::Commit { change, body, reply } => {
                     let mut bytes = body.len();
                     let mut group = vec![Pending { change, body, reply }];
@@ -119,11 +140,38 @@ impl Writer {
             }
             next = next.or_else(|| jobs.recv().ok());
         }
+        self.log.finish();
+    }
+
+    /// The collection between two changes. The segments stay readable, whatever is compacted.
+    fn freeze(&self) -> Frozen {
+        let current = self.log.header();
+        let length = |segment: &Arc<Segment>| {
+            if segment.number == current.number { self.log.length() } else { segment.bytes().len() as u64 }
+        };
+        let segments = self.shared.segments.all();
+        Frozen {
+            name: self.shared.name.clone(),
+            config: self.shared.config.read().clone(),
+            log: LogId {
+                salt: current.salt,
+                generation: current.generation,
+                first_segment: self.manifest.first_segment,
+            },
+            last_seq: self.seq,
+            totals: self.totals,
+            segments: segments.into_iter().map(|segment| (Arc::clone(&segment), length(&segment))).collect(),
+        }
     }
 
     fn group(&mut self, group: Vec<Pending>) {
         match self.write(&group) {
-            Ok(first_seq) => self.answer(group, first_seq),
+            Ok(outcomes) => {
+                for (pending, outcome) in group.into_iter().zip(outcomes) {
+                    // The caller may have gone; the change is there all the same.
+                    let _ = pending.reply.send(outcome);
+                }
+            }
             Err(error) => {
                 for pending in group {
                     let _ = pending.reply.send(Err(error.clone()));
@@ -132,8 +180,8 @@ impl Writer {
         }
     }
 
-    /// Log, then view. Returns the sequence number of the group's first change.
-    fn write(&mut self, group: &[Pending]) -> Result<u64> {
+    /// Log, then view, then hook. Returns what to answer each.
+    fn write(&mut self, group: &[Pending]) -> Result<Vec<Result<u64>>> {
         self.shared.check_writable()?;
         let unavailable = |shared: &Shared, reason: String| {
             shared.fail(&reason);
@@ -145,10 +193,13 @@ impl Writer {
         // The group is durable; only now may anyone see it.
         self.seq += group.len() as u64;
         self.last.note(self.seq);
+        let shared = Arc::clone(&self.shared);
+        let _at_once = group.iter().any(Pending::is_of_several).then(|| shared.visible.change());
         let applied = self.apply(group, first_seq, place);
         applied.map_err(|error| unavailable(&self.shared, format!("the view cannot be changed: {error}")))?;
         self.publish();
-        Ok(first_seq)
+        let changes = (first_seq..).zip(group);
+        Ok(changes.map(|(seq, pending)| self.call_hook(seq, &pending.change).map(|()| seq)).collect())
     }
 
     /// Writes the group's frames and syncs them; returns segment and offset of the first.
@@ -181,8 +232,8 @@ impl Writer {
     fn apply(&mut self, group: &[Pending], first_seq: u64, place: (u32, usize)) -> Result<()> {
         let (segment, mut at) = place;
         let number = self.shared.number;
-        // The latest of each point that the group touches; the payload's JSON is the group's.
-        let mut touched: HashMap<PointId, (Option<Entry>, &[u8])> = HashMap::new();
+        // The latest of each point that the group touches.
+        let mut touched: HashMap<PointId, Option<Entry>> = HashMap::new();
         let mut configured = None;
         for (seq, Pending { change, body, .. }) in (first_seq..).zip(group) {
             if let Change::Configure(config) = change {
@@ -192,14 +243,8 @@ impl Writer {
                 let op = op.ok_or_else(|| Error::Internal("a frame just written does not decode".into()))?;
                 let id = replay::id_of(&op);
                 let old = match touched.get(&id) {
-                    Some((entry, _)) => *entry,
+                    Some(entry) => *entry,
                     None => self.entry(id)?,
-                };
-                let json = match &op {
-                    frame::Op::Put { payload, .. } | frame::Op::Payload { payload, .. } => {
-                        record::payload_json_unchecked(&body[payload.clone()]).unwrap_or_default()
-                    }
-                    frame::Op::Delete(_) => &[],
                 };
                 let new = match replay::step(&op, old, seq, segment, at, body) {
                     Some(Effect::Put(entry)) => Some(entry),
@@ -213,16 +258,16 @@ impl Writer {
                 if let Some(new) = new {
                     self.totals.add(id, &new);
                 }
-                touched.insert(id, (new, json));
+                touched.insert(id, new);
             }
             at += body.len() + PREFIX;
         }
         let mut batch = Batch::default();
-        for (id, (entry, json)) in touched {
+        for (id, entry) in touched {
             let key = keys::point(number, id);
             match entry {
                 Some(entry) => {
-                    let value = codec::encode_entry(&key, &entry, json);
+                    let value = codec::encode_entry(&key, &entry);
                     batch.insert(key, value);
                 }
                 None => batch.remove(key),
@@ -259,14 +304,6 @@ impl Writer {
         let Some(value) = self.shared.view.get(&key)? else { return Ok(None) };
         let damaged = || Error::Corrupted(format!("point {id} fails its checksum in the view"));
         codec::decode_entry(&key, &value).map(|(entry, _)| Some(entry)).ok_or_else(damaged)
-    }
-
-    fn answer(&self, group: Vec<Pending>, first_seq: u64) {
-        for (seq, Pending { change, reply, .. }) in (first_seq..).zip(group) {
-            let outcome = self.call_hook(seq, &change).map(|()| seq);
-            // The caller may have gone; the change is there all the same.
-            let _ = reply.send(outcome);
-        }
     }
 
     fn call_hook(&self, seq: u64, change: &Change) -> Result<()> {

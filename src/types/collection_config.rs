@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Distance, JsonPath, VectorName};
+use super::{Distance, JsonPath, TextTemplates, VectorName};
 use crate::error::{Error, Result};
 
 /// A collection's name: 1 to 64 of letters, digits, `_` and `-`.
@@ -136,6 +136,12 @@ impl CollectionConfig {
         }
     }
 
+    /// The templates that text queries are put into. What stood under their key before it had a
+    /// meaning counts as none.
+    pub fn text_templates(&self) -> Option<TextTemplates> {
+        self.metadata.get(TextTemplates::KEY).and_then(|value| TextTemplates::parse(value).ok())
+    }
+
     /// Checks every value against its range.
     ///
     /// # Errors
@@ -167,6 +173,10 @@ impl CollectionConfig {
         }
         for path in self.payload_indexes.keys() {
             JsonPath::parse(path).map_err(Error::InvalidInput)?;
+        }
+        if let Some(templates) = self.metadata.get(TextTemplates::KEY) {
+            TextTemplates::parse(templates)
+                .map_err(|error| error.at(format!("metadata.{}", TextTemplates::KEY)))?;
         }
         Ok(())
     }

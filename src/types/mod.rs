@@ -7,6 +7,7 @@ mod filter;
 mod payload;
 mod point;
 mod point_id;
+mod text_templates;
 mod vector;
 
 pub use collection_config::{CollectionConfig, CollectionName, HnswParams, PayloadFieldType, VectorParams};
@@ -17,4 +18,5 @@ pub use filter::{
 pub use payload::{JsonPath, Payload, PayloadSelector, merge_payload};
 pub use point::{Point, Record, ScoredPoint};
 pub use point_id::PointId;
+pub use text_templates::TextTemplates;
 pub use vector::{DEFAULT_VECTOR, MIN_NORM, NamedVectors, VectorName, check_vector};

@@ -1,12 +1,14 @@
-"""The expected values of tests/parity.rs, computed by transformers and Pillow.
+"""The expected values of tests/parity, computed by transformers and Pillow.
 
     pip install -r requirements.txt
-    python make.py                            pictures, preprocessing, towers of the published shapes
+    python make.py                            pictures, preprocessing, towers of the published shapes,
+                                              a dual encoder of EfficientNet-Lite0 and BERT
+    python make.py --dual                     that dual encoder only
     python make.py --bundled models/bundled   the bundled model only; run it whenever its weights change
 
-Writes pictures/*, preprocess.safetensors, towers.safetensors, bundled.safetensors and bundled.json
-beside itself. Weights of the big shapes are not stored: `weights` is a generator that parity.rs
-repeats bit by bit.
+Writes pictures/*, preprocess.safetensors, towers.safetensors, dual.safetensors, bundled.safetensors
+and bundled.json beside itself. Weights of the big shapes are not stored: `weights` and `dual_weights` are generators
+that tests/parity repeats bit by bit.
 """
 
 import argparse
@@ -20,7 +22,16 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter, ImageOps
 from safetensors.numpy import save_file
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+from transformers import (
+    AutoConfig,
+    BertConfig,
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    TimmWrapperConfig,
+    VisionTextDualEncoderConfig,
+    VisionTextDualEncoderModel,
+)
 
 HERE = Path(__file__).parent
 PICTURES = HERE / "pictures"
@@ -42,6 +53,17 @@ TOKENS = [
     [BEGIN, 1929, END],
     [BEGIN, *[(i * 613 + 7) % 49000 for i in range(75)], END],
 ]
+
+# The dual encoder: pictures of these sides (100 is odd at every second step), tokens of BERT.
+DUAL_TEXT = dict(
+    vocab_size=8000, hidden_size=384, num_hidden_layers=3, num_attention_heads=12, intermediate_size=1536,
+    max_position_embeddings=64,
+)
+DUAL_SIDES = [64, 64, 100, 224]
+DUAL_TOKENS = [[1, 320, 1125, 539, 320, 2368, 2], [1, 1929, 2], [1, *[(i * 613 + 7) % 7900 for i in range(62)], 2]]
+# Blocks whose output is compared, counted through all stages, and every how many values are kept.
+DUAL_BLOCKS = {"blocks.0.0": 0, "blocks.2.1": 4, "blocks.4.2": 10, "blocks.6.0": 15}
+KEPT = 31
 
 TEXTS = [
     "a photo of a red shoe",
@@ -129,6 +151,63 @@ def make_towers():
         check_spread(image, name)
         print(name, "done")
     save_file(golden, HERE / "towers.safetensors")
+
+
+def dual_weights(name, shape):
+    """The generated tensor of the dual encoder: BatchNorm and LayerNorm near the identity, convolutions
+    of unit gain behind ReLU, so that activations neither die nor grow."""
+    values = uniform(name, math.prod(shape))
+    if name.endswith("running_var"):
+        values = values * np.float32(0.5) + np.float32(1)
+    elif name.endswith("running_mean"):
+        values = values * np.float32(0.3)
+    elif ".bn" in name or "LayerNorm" in name:
+        values = values * np.float32(0.2) + np.float32(1 if name.endswith("weight") else 0)
+    elif name.endswith("bias"):
+        values = values * np.float32(0.1)
+    elif "embeddings" not in name:
+        gain = 6 if "timm_model" in name else 3
+        values = values * np.float32(math.sqrt(gain / math.prod(shape[1:])))
+    return values.reshape(shape)
+
+
+def dual_pixels(i, side):
+    """Noise whose strength and brightness differ from picture to picture."""
+    noise = uniform(f"dual.pixels.{i}", 3 * side * side).reshape(1, 3, side, side)
+    return torch.from_numpy(noise * np.float32(1 + 0.5 * i) + np.float32(0.25 * i))
+
+
+@torch.no_grad()
+def make_dual():
+    vision = TimmWrapperConfig(architecture="tf_efficientnet_lite0", num_labels=0, do_pooling=True)
+    vision.hidden_size = 1280  # the wrapper knows it only from its timm model
+    config = VisionTextDualEncoderConfig.from_vision_text_configs(vision, BertConfig(**DUAL_TEXT), projection_dim=256)
+    model = VisionTextDualEncoderModel(config)
+    state = {
+        key: torch.from_numpy(dual_weights(key, tuple(value.shape)))
+        for key, value in model.state_dict().items()
+        if value.ndim > 0 and value.is_floating_point()
+    }
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    ignored = ("logit_scale", "num_batches_tracked", "position_ids", "token_type_ids")
+    assert all(name.endswith(ignored) for name in missing) and not unexpected, (missing, unexpected)
+    model.eval()
+    golden, images, outputs = {}, [], {}
+    timm_model = model.vision_model.timm_model
+    for name, block in DUAL_BLOCKS.items():
+        module = timm_model.get_submodule(name)
+        module.register_forward_hook(lambda _module, _input, output, block=block: outputs.update({block: output}))
+    for i, side in enumerate(DUAL_SIDES):
+        images.append(unit(model.get_image_features(dual_pixels(i, side)))[0])
+        for block, output in outputs.items():
+            values = output[0].permute(1, 2, 0).numpy()  # rows, columns, channels
+            print(f"{side} px, block {block}: {values.shape}, deviation {values.std():.3f}")
+            golden[f"block.{i}.{block}"] = np.ascontiguousarray(values.reshape(-1)[::KEPT])
+    golden["image"] = np.stack(images)
+    golden["text"] = np.stack([unit(model.get_text_features(torch.tensor([ids])))[0] for ids in DUAL_TOKENS])
+    check_spread(golden["image"], "dual encoder, pictures")
+    check_spread(golden["text"], "dual encoder, texts")
+    save_file(golden, HERE / "dual.safetensors")
 
 
 # ---------------------------------------------------------------- pictures
@@ -227,7 +306,9 @@ def make_preprocess():
 def make_bundled(directory):
     from transformers import PreTrainedTokenizerFast
 
-    model = CLIPModel.from_pretrained(directory, torch_dtype=torch.float32).eval()
+    kinds = {"clip": CLIPModel, "vision-text-dual-encoder": VisionTextDualEncoderModel}
+    kind = kinds[AutoConfig.from_pretrained(directory).model_type]
+    model = kind.from_pretrained(directory, dtype=torch.float32).eval()
     processor = CLIPImageProcessor.from_pretrained(directory)
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(directory / "tokenizer.json"))
     context = model.config.text_config.max_position_embeddings
@@ -244,14 +325,18 @@ def make_bundled(directory):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dual", action="store_true", help="only the values of the generated dual encoder")
     parser.add_argument("--bundled", type=Path, metavar="DIR", help="only the values of this model directory")
     arguments = parser.parse_args()
     if arguments.bundled:
         make_bundled(arguments.bundled)
+    elif arguments.dual:
+        make_dual()
     else:
         make_pictures()
         make_preprocess()
         make_towers()
+        make_dual()
 
 
 if __name__ == "__main__":

@@ -204,3 +204,18 @@ def test_random_operations_end_as_in_the_client_s_own_exact_implementation(clien
             assert counts[0] == counts[1], where
     pages = [one.scroll("c", limit=100)[0] for one in both]
     assert [(r.id, r.payload) for r in pages[0]] == [(r.id, r.payload) for r in pages[1]]
+
+
+def test_templates_in_the_metadata_are_put_around_text_queries(client):
+    params = models.VectorParams(size=256, distance=models.Distance.COSINE)
+    client.create_collection("worded", vectors_config=params, metadata={"owner": "me"})
+    client.upsert("worded", [models.PointStruct(id=1, vector=text("dog")), models.PointStruct(id=2, vector=text("an icon of a dog"))])
+    score = lambda **options: {p.id: p.score for p in client.query_points(
+        "worded", query=models.Document(text="dog", model=MODEL, options=options or None)).points}
+    assert score()[1] == pytest.approx(1, abs=1e-4)
+    assert client.update_collection("worded", metadata={"text_templates": ["an icon of a {}"]})
+    assert client.get_collection("worded").config.metadata == {"owner": "me", "text_templates": ["an icon of a {}"]}
+    assert score()[2] == pytest.approx(1, abs=1e-4) and score()[1] < 0.999
+    assert score(templates=[])[1] == pytest.approx(1, abs=1e-4)
+    with pytest.raises(UnexpectedResponse, match="text_templates"):
+        client.update_collection("worded", metadata={"text_templates": ["no place for the text"]})

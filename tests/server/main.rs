@@ -3,12 +3,15 @@
 // A test fails by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod adapt;
 mod api;
 mod bad_input;
 mod demo;
 mod durability;
+mod eval;
 mod guard;
 mod images;
 mod model;
 mod process;
 mod recall;
+mod snapshots;

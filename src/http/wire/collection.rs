@@ -24,7 +24,8 @@ pub struct CreateBody {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     hnsw_config: Option<Value>,
-    /// The client's own notes.
+    /// The client's own notes. `text_templates`, a list of 1 to 64 strings each with `{}` once, has a
+    /// meaning: text queries are put into each and their vectors averaged.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
@@ -175,7 +176,11 @@ fn vector(value: Value, place: &str, collection_hnsw: HnswParams) -> Result<Vect
     Ok(VectorParams { size, distance, hnsw })
 }
 
-fn hnsw(value: Option<Value>, place: &str, base: HnswParams) -> Result<HnswParams> {
+/// The graph's parameters; what is left out is as in `base`.
+///
+/// # Errors
+/// An error that names the field.
+pub fn hnsw(value: Option<Value>, place: &str, base: HnswParams) -> Result<HnswParams> {
     let Some(value) = value.filter(|v| !v.is_null()) else { return Ok(base) };
     let mut object = Object::new(value, place)?;
     let params = HnswParams {

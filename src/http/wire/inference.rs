@@ -6,9 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
+use super::adapt::head_use;
 use super::object::{Object, expected};
-use crate::engine::{Content, Inference, Part};
+use crate::engine::{Choices, Content, Inference, Part, Templates};
 use crate::error::{Error, Result};
+use crate::types::TextTemplates;
 
 /// Most parts of a weighted object.
 const MAX_PARTS: usize = 16;
@@ -25,8 +27,7 @@ pub fn is_inference(map: &Map<String, Value>) -> bool {
 pub fn parse(value: Value, place: &str) -> Result<Inference> {
     let mut object = Object::new(value, place)?;
     let model = object.string("model")?.filter(|name| !name.is_empty());
-    // Options that our model does not know are the business of other models.
-    let _ = object.take("options");
+    let options = object.take("options");
     let given = (object.take("text"), object.take("image"), object.take("object"));
     let content = match given {
         (Some(text), None, None) => text_content(text, &object.at("text"))?,
@@ -38,8 +39,32 @@ pub fn parse(value: Value, place: &str) -> Result<Inference> {
             )));
         }
     };
+    let choices = choices(options, &content, &object.at("options"))?;
     object.finish()?;
-    Ok(Inference { model, content, place: place.to_owned() })
+    Ok(Inference { model, content, choices, place: place.to_owned() })
+}
+
+/// Our own options. Others are the business of other models and are passed over.
+///
+/// - `adapt`: `"none"` for a query that goes through no head of the collection, `"picture"` or
+///   `"text"` for one that goes through that for the other kind.
+/// - `templates`: strings with `{}` that a text is put into, its vectors averaged; `[]` to embed
+///   the text as it is, whatever the collection says.
+fn choices(options: Option<Value>, content: &Content, place: &str) -> Result<Choices> {
+    let mut choices = Choices::default();
+    let Some(Value::Object(mut options)) = options else { return Ok(choices) };
+    choices.head = head_use(options.remove("adapt"), place)?;
+    if let Some(templates) = options.remove("templates").filter(|value| !value.is_null()) {
+        let place = format!("{place}.templates");
+        if !matches!(content, Content::Text(_)) {
+            return Err(Error::InvalidInput(format!("{place}: only a text can be put into templates")));
+        }
+        choices.templates = match &templates {
+            Value::Array(items) if items.is_empty() => Templates::None,
+            list => Templates::These(TextTemplates::parse(list).map_err(|error| error.at(place))?),
+        };
+    }
+    Ok(choices)
 }
 
 fn text_content(value: Value, place: &str) -> Result<Content> {
@@ -164,6 +189,9 @@ mod tests {
             json!({"text": 5}),
             json!({"text": "a", "txet": "b"}),
             json!({"object": []}),
+            json!({"text": "a", "options": {"templates": ["no hole"]}}),
+            json!({"text": "a", "options": {"templates": "{}"}}),
+            json!({"image": "aGk=", "options": {"templates": ["{}"]}}),
             json!({"object": [{"text": "a", "weight": 1e9}]}),
         ] {
             let error = parse(value.clone(), "points[3].vector").unwrap_err();

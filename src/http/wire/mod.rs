@@ -2,6 +2,7 @@
 //! Wire types never leave `http/`. Where a field may hold several forms (a vector or an object
 //! for the model, a filter), the JSON is read here by hand, so that an error names the place.
 
+pub mod adapt;
 pub mod collection;
 pub mod filter;
 pub mod inference;
@@ -9,4 +10,5 @@ pub mod object;
 pub mod point;
 pub mod query;
 pub mod selector;
+pub mod update;
 pub mod vector;

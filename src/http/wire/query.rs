@@ -5,9 +5,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::object::{Object, expected};
-use super::{filter, inference, selector, vector};
+use super::{adapt, filter, inference, selector, vector};
 use crate::collection::{Fields, Mmr};
-use crate::engine::{Lookup, Search, Wanted};
+use crate::engine::{HeadUse, Lookup, Search, Wanted};
 use crate::error::{Error, Result};
 use crate::index::Mode;
 use crate::types::{CollectionName, PayloadSelector, PointId};
@@ -37,7 +37,8 @@ pub struct QueryBody {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     filter: Option<Value>,
-    /// `hnsw_ef` (at most 10,000), `exact`.
+    /// `hnsw_ef` (at most 10,000), `exact`; `adapt`: `none`, `picture` or `text`, which head of the
+    /// collection the query goes through, whatever it is.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     params: Option<Value>,
@@ -110,7 +111,7 @@ impl QueryBody {
             return Err(Error::Validation("score_threshold must be a finite 32-bit number".into()));
         }
         let (wanted, mmr) = wanted(self.query)?;
-        let (mode, ef) = params(self.params)?;
+        let Params { mode, ef, head } = params(self.params)?;
         let limit = bounded(self.limit, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)?;
         let offset = bounded(self.offset, "offset", 0, 0, MAX_LIMIT)?;
         if limit + offset > MAX_LIMIT {
@@ -129,6 +130,7 @@ impl QueryBody {
             ef,
             mode,
             mmr,
+            head,
             lookup: lookup(self.lookup_from)?,
             fields: Fields {
                 payload: selector::payload(self.with_payload, PayloadSelector::None)?,
@@ -200,9 +202,18 @@ fn mmr(value: Value) -> Result<Mmr> {
     Ok(Mmr { diversity: diversity as f32, candidates })
 }
 
-fn params(value: Option<Value>) -> Result<(Mode, Option<usize>)> {
-    let Some(value) = value.filter(|v| !v.is_null()) else { return Ok((Mode::Auto, None)) };
+/// What stands in `params`.
+#[derive(Default)]
+struct Params {
+    mode: Mode,
+    ef: Option<usize>,
+    head: HeadUse,
+}
+
+fn params(value: Option<Value>) -> Result<Params> {
+    let Some(value) = value.filter(|v| !v.is_null()) else { return Ok(Params::default()) };
     let mut object = Object::new(value, "params")?;
+    let head = adapt::head_use(object.take("adapt"), "params")?;
     let ef = match object.take("hnsw_ef") {
         None => None,
         Some(value) => Some(bounded(Some(value), "params.hnsw_ef", 0, 1, MAX_LIMIT)?),
@@ -213,7 +224,7 @@ fn params(value: Option<Value>) -> Result<(Mode, Option<usize>)> {
         let _ = object.take(key);
     }
     object.finish()?;
-    Ok((mode, ef))
+    Ok(Params { mode, ef, head })
 }
 
 fn lookup(value: Option<Value>) -> Result<Option<Lookup>> {
@@ -258,6 +269,8 @@ mod tests {
             (json!({"limit": 9999, "offset": 2}), "limit + offset"),
             (json!({"params": {"hnsw_ef": 10_001}}), "params.hnsw_ef is 10001"),
             (json!({"params": {"exakt": true}}), "params.exakt"),
+            (json!({"params": {"adapt": true}}), "params.adapt is true"),
+            (json!({"query": {"text": "a", "options": {"adapt": "x"}}}), "query.options.adapt"),
             (json!({"query": {"nearest": [1.0], "mmr": {"diversity": 2}}}), "query.mmr.diversity is 2"),
             (json!({"query": {"fusion": "rrf"}}), "query.fusion"),
             (json!({"query": "cat"}), "query: "),

@@ -90,6 +90,12 @@ fn examine(dir: &Path, history: &History, what: &str) -> Outcome {
     Outcome::ReadOnly
 }
 
+/// A copy whose parity is gone: what is damaged in it has no second copy.
+fn copy_without_parity(from: &Path, to: &Path) {
+    copy_dir(from, to);
+    fs::remove_dir_all(segment(to).with_file_name("../parity")).unwrap();
+}
+
 fn flip(path: &Path, bit: usize) {
     let mut bytes = fs::read(path).unwrap();
     bytes[bit / 8] ^= 1 << (bit % 8);
@@ -114,7 +120,7 @@ fn a_torn_tail_at_any_byte_of_the_last_frame_never_takes_an_earlier_frame_along(
     // The view of the time before the last frame: a power cut can take it back that far and more.
     fs::remove_dir_all(whole.join("view")).unwrap();
     for length in before..after {
-        copy_dir(&whole, &torn);
+        copy_without_parity(&whole, &torn);
         fs::OpenOptions::new().write(true).open(segment(&torn)).unwrap().set_len(length).unwrap();
         // A write that was torn in the middle may leave anything behind.
         if length % 3 == 1 {
@@ -143,8 +149,12 @@ fn a_flipped_bit_anywhere_in_the_log_is_healed_or_named() {
     let mut random = SmallRng::seed_from_u64(1);
     let mut outcomes = Vec::new();
     for bit in (0..bits).step_by(83) {
-        for lose_view in [false, true] {
-            copy_dir(&whole, &hit);
+        for (lose_parity, lose_view) in [(false, false), (false, true), (true, false), (true, true)] {
+            if lose_parity {
+                copy_without_parity(&whole, &hit);
+            } else {
+                copy_dir(&whole, &hit);
+            }
             flip(&segment(&hit), bit);
             if lose_view {
                 fs::remove_dir_all(hit.join("view")).unwrap();
@@ -152,13 +162,16 @@ fn a_flipped_bit_anywhere_in_the_log_is_healed_or_named() {
             // One of three must know of the last change to tell a damaged frame from a torn one.
             let hints = [hit.join("CLEAN"), segment(&hit).with_file_name("../LAST")];
             fs::remove_file(&hints[random.random_range(0..2)]).unwrap();
-            let outcome = examine(&hit, &history, &format!("bit {bit}, view lost: {lose_view}"));
-            outcomes.push((lose_view, outcome));
+            let what = format!("bit {bit}, lost: parity {lose_parity}, view {lose_view}");
+            let outcome = examine(&hit, &history, &what);
+            assert!(lose_parity || outcome == Outcome::Whole, "{what}: {outcome:?}");
+            outcomes.push((lose_parity, outcome));
             fs::remove_dir_all(&hit).unwrap();
         }
     }
-    let whole = |view| outcomes.iter().filter(|outcome| **outcome == (view, Outcome::Whole)).count();
-    assert!(whole(false) > 0 && whole(false) < outcomes.len() / 2, "{outcomes:?}");
+    // Without the parity some still heal: what the damage hit was a frame's head, or in the view.
+    let whole = outcomes.iter().filter(|outcome| **outcome == (true, Outcome::Whole)).count();
+    assert!(whole > 0 && whole < outcomes.len() / 2, "{outcomes:?}");
 }
 
 #[test]
@@ -170,7 +183,7 @@ fn a_last_frame_that_was_acknowledged_is_never_taken_for_a_torn_one_after_a_kill
     for id in 1..=3 {
         volume.commit(Change::Upsert(vec![point(id, id)])).unwrap();
     }
-    copy_dir(&live, &image);
+    copy_without_parity(&live, &image);
     fs::remove_dir_all(image.join("view")).unwrap();
     let length = fs::metadata(segment(&image)).unwrap().len();
     fs::OpenOptions::new().write(true).open(segment(&image)).unwrap().set_len(length - 3).unwrap();
@@ -191,7 +204,7 @@ fn a_frame_whose_kind_was_flipped_is_never_taken_for_the_other_kind() {
     assert!(records.len() >= 5, "{records:?}");
     for at in records {
         for lose_view in [false, true] {
-            copy_dir(&whole, &hit);
+            copy_without_parity(&whole, &hit);
             let mut bytes = bytes.clone();
             bytes[at] = 8 - bytes[at];
             fs::write(segment(&hit), bytes).unwrap();
@@ -206,7 +219,7 @@ fn a_frame_whose_kind_was_flipped_is_never_taken_for_the_other_kind() {
 }
 
 #[test]
-fn a_damaged_payload_is_healed_from_the_view_and_a_damaged_vector_is_named() {
+fn a_damaged_payload_or_vector_comes_back_from_the_parity_and_is_named_without_it() {
     let root = tempfile::tempdir().unwrap();
     let (whole, hit) = (root.path().join("whole"), root.path().join("hit"));
     let history = small_store(&whole);
@@ -218,7 +231,13 @@ fn a_damaged_payload_is_healed_from_the_view_and_a_damaged_vector_is_named() {
     assert_eq!(examine(&hit, &history, "payload of 3"), Outcome::Whole);
     fs::remove_dir_all(&hit).unwrap();
 
-    copy_dir(&whole, &hit);
+    copy_without_parity(&whole, &hit);
+    flip(&segment(&hit), find(b"w30") * 8);
+    let reason = only(&open(&hit)).read_only_reason().unwrap();
+    assert!(reason.contains("1 points are lost: 3"), "{reason}");
+    fs::remove_dir_all(&hit).unwrap();
+
+    copy_without_parity(&whole, &hit);
     let vector: Vec<u8> = vectors(5)[""].iter().flat_map(|component| component.to_le_bytes()).collect();
     flip(&segment(&hit), find(&vector) * 8);
     {
@@ -301,7 +320,7 @@ fn a_missing_segment_is_noticed_wherever_it_was() {
     assert!(segments.len() >= 4, "{segments:?}");
     for lost in &segments {
         for lose_view in [false, true] {
-            copy_dir(&whole, &hit);
+            copy_without_parity(&whole, &hit);
             fs::remove_file(segment(&hit).with_file_name(lost)).unwrap();
             if lose_view {
                 fs::remove_dir_all(hit.join("view")).unwrap();
