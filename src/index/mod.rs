@@ -307,7 +307,8 @@ fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, ef: u
         Some(bytes) => {
             let query = bytes.query(probe.vector);
             let met = graph.walk(ef, |row| query.rank(row), |row| query.prefetch(row));
-            let best: Vec<Near> = met.into_iter().filter(kept).take(rescored(search.limit)).collect();
+            let mut best: Vec<Near> = met.into_iter().filter(kept).collect();
+            best.truncate(rescored(&best, search.limit, query.doubtful()));
             best.iter().for_each(|near| distance::prefetch(rows.vector(near.number)));
             best.into_iter().map(|near| Near { rank: exact(near.number), ..near }).collect()
         }
@@ -328,9 +329,12 @@ fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, ef: u
     nearest.merge(scan_chunks(probe, tail, search.allow, search.limit, expected)).into_sorted()
 }
 
-/// So many of the best by bytes are compared exactly.
-fn rescored(limit: usize) -> usize {
-    (2 * limit).max(20)
+/// So many of the best by bytes are compared exactly: those that rounding may have put behind the
+/// last one wanted, and at least twice as many as are wanted.
+fn rescored(best: &[Near], limit: usize, doubtful: f32) -> usize {
+    let Some(last) = best.get(limit - 1) else { return best.len() };
+    let in_doubt = best.partition_point(|near| near.rank <= last.rank + doubtful);
+    in_doubt.max(2 * limit).max(20)
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub(super) struct Quantised {
     lines_per_row: usize,
     /// A byte's worth.
     step: f32,
+    /// Of the sampled rows.
+    mean_squared_norm: f32,
     /// What of a row's rank is not in the product.
     beside: Beside,
     kernel: ByteKernel,
@@ -49,7 +51,8 @@ impl Quantised {
             Distance::Manhattan => return None,
         };
         let lines_per_row = rows.size().div_ceil(Line::WIDTH);
-        let step = scale(rows) / LARGEST;
+        let (scale, mean_squared_norm) = sampled(rows);
+        let step = scale / LARGEST;
         let mut lines = vec![Line::ZERO; covered * lines_per_row];
         for (number, chunk) in rows.before(covered).iter().enumerate() {
             for i in 0..chunk.len() {
@@ -68,7 +71,7 @@ impl Quantised {
                 }
             }
         }
-        Some(Self { lines, lines_per_row, step, beside, kernel: distance::byte_kernel() })
+        Some(Self { lines, lines_per_row, step, mean_squared_norm, beside, kernel: distance::byte_kernel() })
     }
 
     /// A row's bytes.
@@ -88,7 +91,9 @@ impl Quantised {
                 sum += i64::from(*byte);
             }
         }
-        Query { of: self, lines, worth: self.step * step, offset: (128 * sum) as f32, lift: 0.0 }
+        let squared_norm = (distance::kernels().dot)(vector, vector);
+        let doubt = self.doubt(squared_norm, step);
+        Query { of: self, lines, worth: self.step * step, offset: (128 * sum) as f32, lift: 0.0, doubt }
     }
 
     /// A row as the query.
@@ -101,7 +106,20 @@ impl Quantised {
             Beside::Lifts(lifts) => lifts[row as usize],
             Beside::Nothing | Beside::SquaredNorms(_) => 0.0,
         };
-        Query { of: self, lines, worth: self.step * self.step, offset: (128 * sum) as f32, lift }
+        let doubt = self.doubt(self.mean_squared_norm, self.step);
+        Query { of: self, lines, worth: self.step * self.step, offset: (128 * sum) as f32, lift, doubt }
+    }
+
+    /// The standard deviation of a rank's error: every component is rounded by up to half a step on
+    /// either side.
+    fn doubt(&self, squared_norm: f32, step: f32) -> f32 {
+        let of_rows = squared_norm * self.step * self.step / 12.0;
+        let of_query = self.mean_squared_norm * step * step / 12.0;
+        let product = (of_rows + of_query).sqrt();
+        match self.beside {
+            Beside::Nothing | Beside::Lifts(_) => product / (self.step * step),
+            Beside::SquaredNorms(_) => 2.0 * product,
+        }
     }
 }
 
@@ -114,6 +132,7 @@ pub(super) struct Query<'a> {
     /// What the 128 added to every stored byte has added to each product.
     offset: f32,
     lift: f32,
+    doubt: f32,
 }
 
 impl Query<'_> {
@@ -129,6 +148,12 @@ impl Query<'_> {
         }
     }
 
+    /// Two ranks that differ by more than this are in the right order (three standard deviations of
+    /// the error of a difference).
+    pub(super) fn doubtful(&self) -> f32 {
+        3.0 * std::f32::consts::SQRT_2 * self.doubt
+    }
+
     /// Fetches what `rank` will read.
     #[inline(always)]
     pub(super) fn prefetch(&self, row: u32) {
@@ -136,27 +161,32 @@ impl Query<'_> {
     }
 }
 
-/// The size that all but a few values stay under; 1 where all are zero.
-fn scale(rows: &Rows) -> f32 {
+/// The size that all but a few values stay under, 1 where all are zero, and the rows' mean squared
+/// norm; from a sample.
+fn sampled(rows: &Rows) -> (f32, f32) {
     let every = (rows.end() / SAMPLE).max(1);
-    let mut values: Vec<f32> = Vec::new();
+    let (mut values, mut count, mut squares) = (Vec::new(), 0.0f32, 0.0f32);
     for row in (0..rows.end()).step_by(every) {
         let (chunk, i) = rows.locate(row as u32); // rows are numbered by u32
         if i < chunk.len() {
-            values.extend(chunk.vector(i, rows.size()).iter().map(|value| value.abs()));
+            let vector = chunk.vector(i, rows.size());
+            values.extend(vector.iter().map(|value| value.abs()));
+            squares += (distance::kernels().dot)(vector, vector);
+            count += 1.0;
         }
     }
     if values.is_empty() {
-        return 1.0;
+        return (1.0, 0.0);
     }
     let at = ((values.len() - 1) as f64 * QUANTILE) as usize;
     let (_, &mut quantile, above) = values.select_nth_unstable_by(at, f32::total_cmp);
     let largest = above.iter().fold(quantile, |most, &value| most.max(value));
-    match () {
+    let scale = match () {
         () if quantile > 0.0 => quantile,
         () if largest > 0.0 => largest,
         () => 1.0,
-    }
+    };
+    (scale, squares / count)
 }
 
 #[cfg(test)]
