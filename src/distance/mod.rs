@@ -15,9 +15,12 @@ use crate::types::Distance;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod bytes;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
+
+pub use bytes::{ByteKernel, Line, QueryLine, byte_kernel, prefetch};
 
 /// Compares two vectors of equal length. (Of unequal ones it reads the common part.)
 pub type Kernel = fn(&[f32], &[f32]) -> f32;

@@ -11,8 +11,12 @@ use parking_lot::Mutex;
 
 use super::Shared;
 use super::arena::Rows;
-use super::hnsw::Builder;
-use super::state::{BuilderIs, State, Work};
+use super::graph::Graph;
+use super::grow::Growth;
+use super::hnsw;
+use super::measure::Measure;
+use super::quantised::Quantised;
+use super::state::{State, Work};
 use crate::error::{Error, Result};
 
 /// Held by the build that is running: graphs of many collections are built one after the other.
@@ -42,14 +46,12 @@ fn run(shared: &Shared) {
 }
 
 fn build(shared: &Shared) {
-    let mut builder: Option<Builder> = None;
     loop {
         let (work, rows) = {
             // `building` is cleared under the same lock that sees there is nothing to do, so an
             // insert either finds it set and its row seen, or starts the next thread.
             let mut state = shared.state.write();
-            let at_hand = if builder.is_some() { BuilderIs::AtHand } else { BuilderIs::Gone };
-            let work = state.work(shared.hnsw.full_scan_threshold, at_hand);
+            let work = state.work(shared.hnsw.full_scan_threshold);
             if work == Work::Nothing || shared.stopped.load(Ordering::Relaxed) {
                 state.building = false;
                 return;
@@ -57,16 +59,12 @@ fn build(shared: &Shared) {
             (work, state.sealed.clone())
         };
         let done = match work {
-            Work::Compact => {
-                builder = None;
-                compact(shared, &rows).map(|new| builder = new)
-            }
-            Work::Extend => extend(shared, &rows, &mut builder),
+            Work::Compact => compact(shared, &rows),
+            Work::Extend => extend(shared, &rows),
             Work::Nothing => Ok(()),
         };
         if let Err(error) = done {
             tracing::warn!("{error}; searches stay exact for the rows outside the graph");
-            drop(builder);
             fail(&mut shared.state.write());
             return;
         }
@@ -79,40 +77,92 @@ fn fail(state: &mut State) {
 }
 
 /// Brings the graph up to the end of `rows`, putting it in place each time it has doubled.
-fn extend(shared: &Shared, rows: &Rows, builder: &mut Option<Builder>) -> Result<()> {
-    let mut building = match builder.take() {
-        Some(building) => building,
-        None => Builder::new(rows, shared.distance, shared.hnsw)?,
-    };
-    let covered = shared.state.read().graph.as_ref().map_or(0, |graph| graph.covered());
+fn extend(shared: &Shared, rows: &Rows) -> Result<()> {
     let first_stop = shared.hnsw.full_scan_threshold.max(4_096);
-    while building.done() < rows.end() && !shared.stopped.load(Ordering::Relaxed) {
-        let until = (building.done() * 2).max(first_stop).max(covered + 1);
+    loop {
+        let old = shared.state.read().graph.clone();
+        let covered = old.as_ref().map_or(0, |graph| graph.covered());
+        if covered >= rows.end() || shared.stopped.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let until = (covered * 2).max(first_stop);
         // Whole chunks: what is behind the graph is scanned by chunks.
         let until = until.next_multiple_of(rows.chunk_rows()).min(rows.end());
-        building.extend(rows, until, &shared.stopped)?;
-        let graph = Arc::new(building.graph()?);
+        let Some(graph) = grown(shared, rows, until, old.as_deref())? else { return Ok(()) };
         tracing::debug!(rows = graph.covered(), loose = graph.loose().len(), "graph in place");
-        shared.state.write().graph = Some(graph);
+        shared.state.write().graph = Some(Arc::new(graph));
     }
-    *builder = Some(building);
-    Ok(())
+}
+
+/// The graph of the live rows `0..until`, from `old` where there is one; `None` where the index is
+/// dropped meanwhile.
+fn grown(shared: &Shared, rows: &Rows, until: usize, old: Option<&Graph>) -> Result<Option<Graph>> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads((std::thread::available_parallelism().map_or(1, usize::from) / 2).max(1)) // the other half answers
+        .thread_name(|i| format!("graph-{i}"))
+        .build()
+        .map_err(|error| Error::Internal(format!("no threads to build the graph with: {error}")))?;
+    pool.install(|| {
+        let (m, ef) = (shared.hnsw.m.clamp(4, 64), shared.hnsw.ef_construct.clamp(4, 2_000));
+        let measure = Measure::new(rows, shared.distance);
+        let growth = Growth { rows, measure, m, ef, stop: &shared.stopped };
+        let bytes = Quantised::of(rows, until, shared.distance, &measure);
+        let alive = |row: &u32| {
+            let (chunk, place) = rows.locate(*row);
+            place < chunk.len() && !chunk.is_deleted(place)
+        };
+        let all = || (0..until as u32).filter(alive); // rows are numbered by u32
+        let upper = || {
+            let mut sample: Vec<u32> = all().filter(|&row| is_sampled(row, m)).collect();
+            if sample.is_empty() {
+                sample.extend(all().next());
+            }
+            hnsw::build(rows, &sample, measure, shared.hnsw, &shared.stopped)
+        };
+        if all().next().is_none() {
+            return Ok(None);
+        }
+        let mut graph = match old {
+            None => Graph::new(until, 2 * m, upper()?, bytes),
+            Some(old) => {
+                let mut graph = old.widened(until, bytes);
+                if graph.is_flat() {
+                    graph.put_on(upper()?);
+                }
+                graph
+            }
+        };
+        let missing: Vec<u32> = match old {
+            None => all().filter(|&row| !graph.holds(row)).collect(),
+            // A row of the new upper layers has no edge that leads to it yet.
+            Some(old) => all().filter(|&row| !old.holds(row)).collect(),
+        };
+        growth.insert(&mut graph, &missing);
+        if until == rows.end() && graph.is_rough() {
+            graph = growth.polished(graph, (ef / 2).max(2 * m)).with_polish();
+        }
+        Ok((!shared.stopped.load(Ordering::Relaxed)).then(|| graph.finished(&[])))
+    })
+}
+
+/// One row in `m`, whatever the order in which they came (the finaliser of splitmix64).
+fn is_sampled(row: u32, m: usize) -> bool {
+    let mut mixed = u64::from(row).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed ^ (mixed >> 31)).is_multiple_of(m as u64)
 }
 
 /// Copies the live rows of `rows` together and puts them in its place.
-fn compact(shared: &Shared, rows: &Rows) -> Result<Option<Builder>> {
+fn compact(shared: &Shared, rows: &Rows) -> Result<()> {
     let fewer = rows.compacted();
     let live: usize = fewer.chunks().iter().map(|chunk| chunk.len()).sum();
-    let mut builder = None;
     let mut graph = None;
     if live > shared.hnsw.full_scan_threshold {
-        let mut building = Builder::new(&fewer, shared.distance, shared.hnsw)?;
-        building.extend(&fewer, fewer.end(), &shared.stopped)?;
-        if building.done() < fewer.end() {
-            return Ok(None); // stopped
+        match grown(shared, &fewer, fewer.end(), None)? {
+            None => return Ok(()), // stopped
+            Some(built) => graph = Some(Arc::new(built)),
         }
-        graph = Some(Arc::new(building.graph()?));
-        builder = Some(building);
     }
     let mut state = shared.state.write();
     let mut removed = 0;
@@ -135,5 +185,5 @@ fn compact(shared: &Shared, rows: &Rows) -> Result<Option<Builder>> {
     debug_assert!(carried <= state.dead);
     state.sealed = fewer.followed_by(&state.sealed, rows.chunks().len());
     state.graph = graph;
-    Ok(builder)
+    Ok(())
 }

@@ -1,98 +1,203 @@
-//! The graph in the form that is searched: neighbour lists of row numbers in one array, made
-//! once from the builder's points and read-only from then on. The idea and the layout are
-//! those of hnswlib and of Malkov and Yashunin (2016); the walk with a filter expands every
-//! near row and keeps only the allowed ones.
+//! The graph in the form that is searched: the lowest layer's neighbour lists in one array that
+//! starts at cache lines, the upper layers in maps. The idea and the layout are those of hnswlib
+//! and of Malkov and Yashunin (2016). `grow.rs` and `hnsw.rs` make it; it is read-only from then on.
 //!
-//! Invariant: every live row it covers is either reachable from the entry on the lowest layer
-//! or in `loose`, which a search compares one by one. So no row is ever lost to a search.
+//! Invariant of a finished graph: every row it holds is either reachable from the entry on the
+//! lowest layer or in `loose`, which a search compares one by one. So no row is lost to a search.
 
 use std::cell::RefCell;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::nearest::{Near, Nearest};
+use roaring::RoaringBitmap;
+
+use super::nearest::Near;
+use super::quantised::Quantised;
+use crate::distance::prefetch;
 
 const NONE: u32 = u32::MAX;
 
-/// One row's neighbours, as a builder hands them over.
+/// One row's neighbours on the upper layers.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) row: u32,
-    /// Neighbours by layer, the lowest first; layers above the row's own are absent.
+    /// Neighbours by layer, from the lowest of the upper ones on; layers above the row's own are
+    /// absent.
     pub(super) layers: Vec<Vec<u32>>,
 }
 
-/// A graph over the rows `0..covered`.
+/// The upper layers, as they are handed over.
+#[derive(Debug)]
+pub(super) struct Sampled {
+    /// The row on the highest layer.
+    pub(super) entry: u32,
+    /// Every row of them.
+    pub(super) nodes: Vec<Node>,
+}
+
+/// Sixteen links: a cache line, which a list never shares with another row's.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+struct Links([u32; 16]);
+
+impl Links {
+    const WIDTH: usize = 16;
+}
+
+/// The layers above the lowest one.
+#[derive(Debug)]
+struct Upper {
+    layers: Vec<HashMap<u32, Box<[u32]>>>,
+    /// A row on the highest layer.
+    entry: u32,
+    /// They are made of a sample of the rows `0..covered`.
+    covered: usize,
+}
+
+/// A graph over rows among `0..covered`.
 #[derive(Debug)]
 pub(super) struct Graph {
     covered: usize,
-    nodes: usize,
-    width: usize,
-    links: Vec<u32>,
-    upper: Vec<HashMap<u32, Box<[u32]>>>,
-    entry: u32,
+    present: RoaringBitmap,
+    /// Lines of links that a row has on the lowest layer.
+    lines_per_row: usize,
+    links: Vec<Links>,
+    upper: Arc<Upper>,
     loose: Vec<u32>,
+    /// What a walk compares, where the distance allows it.
+    bytes: Option<Quantised>,
+    /// Rows that it covered when its lists were last polished.
+    polished: usize,
 }
 
 impl Graph {
-    /// Takes the nodes over. `width` is the most neighbours on the lowest layer, `entry` the
-    /// row on the highest.
-    pub(super) fn new(covered: usize, width: usize, entry: u32, nodes: impl Iterator<Item = Node>) -> Self {
-        Self::with_others(covered, width, entry, nodes, &[])
-    }
-
-    /// The same with rows that have no node: a search compares them one by one.
-    pub(super) fn with_others(
-        covered: usize,
-        width: usize,
-        entry: u32,
-        nodes: impl Iterator<Item = Node>,
-        others: &[u32],
-    ) -> Self {
+    /// The upper layers, whose rows have on the lowest layer the neighbours that they have among
+    /// each other. `width` is the most neighbours there.
+    pub(super) fn new(covered: usize, width: usize, sampled: Sampled, bytes: Option<Quantised>) -> Self {
+        let lines_per_row = width.div_ceil(Links::WIDTH).max(1);
         let mut graph = Self {
             covered,
-            nodes: 0,
-            width,
-            links: vec![NONE; covered * width],
-            upper: Vec::new(),
-            entry,
+            present: RoaringBitmap::new(),
+            lines_per_row,
+            links: vec![Links([NONE; Links::WIDTH]); covered * lines_per_row],
+            upper: Arc::new(Upper { layers: Vec::new(), entry: sampled.entry, covered }),
             loose: Vec::new(),
+            bytes,
+            polished: 0,
         };
-        let mut present = vec![false; covered];
-        for node in nodes {
-            graph.nodes += 1;
-            present[node.row as usize] = true;
-            let list = &mut graph.links[node.row as usize * width..][..width];
-            let mut layers = node.layers.into_iter();
-            for (link, neighbour) in list.iter_mut().zip(layers.next().unwrap_or_default()) {
-                *link = neighbour;
-            }
-            for (layer, neighbours) in layers.enumerate() {
-                if graph.upper.len() <= layer {
-                    graph.upper.push(HashMap::new());
-                }
-                graph.upper[layer].insert(node.row, neighbours.into());
-            }
-        }
-        others.iter().for_each(|row| present[*row as usize] = true);
-        graph.loose = graph.unreachable(present);
+        graph.put_on(sampled);
         graph
     }
 
-    /// Most neighbours on the lowest layer.
+    /// This with room for the rows `0..covered`, whose bytes are given.
+    pub(super) fn widened(&self, covered: usize, bytes: Option<Quantised>) -> Self {
+        let mut links = Vec::with_capacity(covered * self.lines_per_row);
+        links.extend_from_slice(&self.links);
+        links.resize(covered * self.lines_per_row, Links([NONE; Links::WIDTH]));
+        Self {
+            covered,
+            present: self.present.clone(),
+            lines_per_row: self.lines_per_row,
+            links,
+            upper: self.upper.clone(),
+            loose: Vec::new(),
+            bytes,
+            polished: self.polished,
+        }
+    }
+
+    /// True where the upper layers were made of less than half the rows.
+    pub(super) fn is_flat(&self) -> bool {
+        self.upper.covered * 2 < self.covered
+    }
+
+    /// Takes these upper layers; a row of them that has no neighbours yet gets theirs.
+    pub(super) fn put_on(&mut self, sampled: Sampled) {
+        let mut layers: Vec<HashMap<u32, Box<[u32]>>> = Vec::new();
+        for node in sampled.nodes {
+            if !self.present.contains(node.row) {
+                self.add(node.row, node.layers.first().map_or(&[], Vec::as_slice));
+            }
+            for (layer, neighbours) in node.layers.into_iter().enumerate() {
+                if layers.len() <= layer {
+                    layers.push(HashMap::new());
+                }
+                layers[layer].insert(node.row, neighbours.into());
+            }
+        }
+        self.upper = Arc::new(Upper { layers, entry: sampled.entry, covered: self.covered });
+    }
+
+    /// Puts a row in with these neighbours on the lowest layer.
+    pub(super) fn add(&mut self, row: u32, neighbours: &[u32]) {
+        self.present.insert(row);
+        self.link(row, neighbours);
+    }
+
+    /// Gives a row these neighbours on the lowest layer; those that do not fit are left out.
+    pub(super) fn link(&mut self, row: u32, neighbours: &[u32]) {
+        let own = &mut self.links[row as usize * self.lines_per_row..][..self.lines_per_row];
+        let mut rest = neighbours.iter().copied();
+        for line in own {
+            line.0 = std::array::from_fn(|_| rest.next().unwrap_or(NONE));
+        }
+    }
+
+    /// A graph as it was kept: every row with its neighbours from the lowest layer on.
+    pub(super) fn kept(
+        covered: usize,
+        width: usize,
+        entry: u32,
+        nodes: Vec<Node>,
+        bytes: Option<Quantised>,
+    ) -> Self {
+        let lowest: Vec<(u32, Vec<u32>)> =
+            nodes.iter().map(|node| (node.row, node.layers.first().cloned().unwrap_or_default())).collect();
+        let above = nodes.into_iter().filter(|node| node.layers.len() > 1);
+        let above =
+            above.map(|node| Node { row: node.row, layers: node.layers.into_iter().skip(1).collect() });
+        let mut graph = Self::new(covered, width, Sampled { entry, nodes: above.collect() }, bytes);
+        lowest.iter().for_each(|(row, list)| graph.add(*row, list));
+        graph.with_polish()
+    }
+
+    /// The finished graph: what cannot be reached is written down, with the `others` of its range
+    /// that it does not hold.
+    pub(super) fn finished(mut self, others: &[u32]) -> Self {
+        self.loose = self.unreachable();
+        self.loose.extend_from_slice(others);
+        self
+    }
+
+    /// Marks the lists as polished.
+    pub(super) fn with_polish(self) -> Self {
+        Self { polished: self.covered, ..self }
+    }
+
+    /// True where a third or more of the rows came after the last polish.
+    pub(super) fn is_rough(&self) -> bool {
+        self.polished * 3 < self.covered * 2
+    }
+
+    /// The rows as bytes.
+    pub(super) fn bytes(&self) -> Option<&Quantised> {
+        self.bytes.as_ref()
+    }
+
+    /// Most neighbours of a row on the lowest layer.
     pub(super) fn width(&self) -> usize {
-        self.width
+        self.lines_per_row * Links::WIDTH
     }
 
     /// The row that a walk starts from.
     pub(super) fn entry(&self) -> u32 {
-        self.entry
+        self.upper.entry
     }
 
     /// The neighbours of a row by layer, the lowest first; empty where it has none.
     pub(super) fn layers(&self, row: u32) -> Vec<Vec<u32>> {
         let mut layers = vec![self.neighbours(row).collect::<Vec<u32>>()];
-        let upper = self.upper.iter().map_while(|layer| layer.get(&row));
+        let upper = self.upper.layers.iter().map_while(|layer| layer.get(&row));
         layers.extend(upper.map(|neighbours| neighbours.to_vec()));
         layers
     }
@@ -104,7 +209,17 @@ impl Graph {
 
     /// How many rows it holds.
     pub(super) fn nodes(&self) -> usize {
-        self.nodes
+        self.present.len() as usize // rows are numbered by u32
+    }
+
+    /// The rows that it holds.
+    pub(super) fn rows(&self) -> Vec<u32> {
+        self.present.iter().collect()
+    }
+
+    /// Whether it holds a row.
+    pub(super) fn holds(&self, row: u32) -> bool {
+        self.present.contains(row)
     }
 
     /// Rows that the walk cannot reach.
@@ -112,72 +227,87 @@ impl Graph {
         &self.loose
     }
 
-    fn neighbours(&self, row: u32) -> impl Iterator<Item = u32> {
-        let start = row as usize * self.width;
-        self.links[start..start + self.width].iter().copied().take_while(|&link| link != NONE)
+    /// A row's neighbours on the lowest layer.
+    pub(super) fn neighbours(&self, row: u32) -> impl Iterator<Item = u32> {
+        self.lines_of(row).iter().flat_map(|line| line.0).take_while(|&link| link != NONE)
     }
 
-    fn unreachable(&self, mut present: Vec<bool>) -> Vec<u32> {
-        let mut stack = vec![self.entry];
-        if let Some(entry) = present.get_mut(self.entry as usize) {
-            *entry = false;
-        }
+    #[inline(always)]
+    fn lines_of(&self, row: u32) -> &[Links] {
+        &self.links[row as usize * self.lines_per_row..][..self.lines_per_row]
+    }
+
+    fn unreachable(&self) -> Vec<u32> {
+        let mut left = self.present.clone();
+        let mut stack = vec![self.upper.entry];
+        left.remove(self.upper.entry);
         while let Some(row) = stack.pop() {
-            for neighbour in self.neighbours(row) {
-                if std::mem::take(&mut present[neighbour as usize]) {
-                    stack.push(neighbour);
-                }
-            }
+            stack.extend(self.neighbours(row).filter(|&neighbour| left.remove(neighbour)));
         }
-        (0..).zip(present).filter(|(_, left)| *left).map(|(row, _)| row).collect()
+        left.into_iter().collect()
     }
 
-    /// The nearest rows for which `keep` holds, looking at the `ef` best as it goes.
-    pub(super) fn walk(&self, ef: usize, rank: impl Fn(u32) -> f32, keep: impl Fn(u32) -> bool) -> Nearest {
-        let mut nearest = Nearest::new(ef);
-        if self.nodes == 0 {
-            return nearest;
+    /// The `ef` nearest rows that a walk meets, best first. `prefetch_row` fetches what `rank` will
+    /// read.
+    ///
+    /// Candidates stand in one sorted pool; the best that was not looked around from comes next.
+    pub(super) fn walk(&self, ef: usize, rank: impl Fn(u32) -> f32, prefetch_row: impl Fn(u32)) -> Vec<Near> {
+        if self.present.is_empty() || ef == 0 {
+            return Vec::new();
         }
         let start = self.descend(&rank);
-        VISITED.with_borrow_mut(|visited| {
+        SCRATCH.with_borrow_mut(|Scratch { visited, pool, fresh }| {
             visited.clear();
             visited.resize(self.covered.div_ceil(64), 0);
-            let mut fresh = |row: u32| {
-                let (word, bit) = (&mut visited[row as usize / 64], 1u64 << (row % 64));
-                let fresh = *word & bit == 0;
-                *word |= bit;
-                fresh
-            };
-            let mut candidates = BinaryHeap::from([Reverse(start)]);
-            fresh(start.number);
-            if keep(start.number) {
-                nearest.offer(start);
-            }
-            while let Some(Reverse(candidate)) = candidates.pop() {
-                if !nearest.admits(candidate.rank) {
-                    break;
+            pool.clear();
+            pool.push(Candidate { rank: start.rank, row: start.number, expanded: false });
+            visited[start.number as usize / 64] |= 1 << (start.number % 64);
+            let mut at = 0;
+            while let Some(candidate) = pool.get_mut(at) {
+                if candidate.expanded {
+                    at += 1;
+                    continue;
                 }
-                for row in self.neighbours(candidate.number) {
-                    if !fresh(row) {
-                        continue;
+                candidate.expanded = true;
+                fresh.clear();
+                for row in self.lines_of(candidate.row).iter().flat_map(|line| line.0) {
+                    if row == NONE {
+                        break;
                     }
-                    let near = Near { rank: rank(row), number: row };
-                    if nearest.admits(near.rank) {
-                        candidates.push(Reverse(near));
-                        if keep(row) {
-                            nearest.offer(near);
+                    let (word, bit) = (&mut visited[row as usize / 64], 1u64 << (row % 64));
+                    if *word & bit == 0 {
+                        *word |= bit;
+                        prefetch_row(row);
+                        fresh.push(row);
+                    }
+                }
+                let mut best = at + 1;
+                for &row in fresh.iter() {
+                    let rank = rank(row);
+                    if pool.len() == ef {
+                        if pool.last().is_some_and(|worst| rank >= worst.rank) {
+                            continue;
                         }
+                        pool.pop();
                     }
+                    let place = pool.partition_point(|other| other.rank < rank);
+                    pool.insert(place, Candidate { rank, row, expanded: false });
+                    best = best.min(place);
+                }
+                at = best.min(at + 1);
+                if let Some(next) = pool.get(at) {
+                    prefetch(self.lines_of(next.row));
                 }
             }
-        });
-        nearest
+            pool.iter().map(|candidate| Near { rank: candidate.rank, number: candidate.row }).collect()
+        })
     }
 
     /// Greedily down the upper layers, to where the lowest one is entered.
     fn descend(&self, rank: &impl Fn(u32) -> f32) -> Near {
-        let mut best = Near { rank: rank(self.entry), number: self.entry };
-        for layer in self.upper.iter().rev() {
+        let entry = self.upper.entry;
+        let mut best = Near { rank: rank(entry), number: entry };
+        for layer in self.upper.layers.iter().rev() {
             let mut moved = true;
             while moved {
                 moved = false;
@@ -193,9 +323,28 @@ impl Graph {
     }
 }
 
+/// A row that a walk has met.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    rank: f32,
+    row: u32,
+    /// Its neighbours were met as well.
+    expanded: bool,
+}
+
+/// What a walk needs, kept from search to search: clearing it is cheaper than getting it.
+#[derive(Default)]
+struct Scratch {
+    /// One bit a row.
+    visited: Vec<u64>,
+    /// Candidates, best first.
+    pool: Vec<Candidate>,
+    /// Neighbours of one row that were not met before.
+    fresh: Vec<u32>,
+}
+
 thread_local! {
-    /// One bit a row, kept from search to search: clearing it is cheaper than getting it.
-    static VISITED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 #[cfg(test)]
@@ -204,7 +353,10 @@ mod tests {
 
     fn chain(links: &[(u32, &[u32])]) -> Graph {
         let nodes = links.iter().map(|(row, next)| Node { row: *row, layers: vec![next.to_vec()] });
-        Graph::new(6, 4, 0, nodes)
+        let sampled = Sampled { entry: 0, nodes: nodes.take(1).collect() };
+        let mut graph = Graph::new(6, 4, sampled, None);
+        links.iter().for_each(|(row, next)| graph.add(*row, next));
+        graph.finished(&[])
     }
 
     #[test]
@@ -215,9 +367,25 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_passes_through_rows_that_are_not_allowed() {
+    fn a_walk_goes_on_until_nothing_nearer_is_met() {
         let graph = chain(&[(0, &[1]), (1, &[0, 2]), (2, &[1, 3]), (3, &[2, 4]), (4, &[3])]);
-        let found = graph.walk(2, |row| (4.0 - row as f32).abs(), |row| row % 2 == 0).into_sorted();
-        assert_eq!(found.iter().map(|near| near.number).collect::<Vec<_>>(), [4, 2]);
+        for ef in 1..4 {
+            let found = graph.walk(ef, |row| (4.0 - row as f32).abs(), |_| ());
+            let found: Vec<u32> = found.iter().map(|near| near.number).collect();
+            assert_eq!(found, [4, 3, 2][..ef]);
+        }
+    }
+
+    #[test]
+    fn a_widened_graph_has_the_old_lists_and_room_for_new_rows() {
+        let graph = chain(&[(0, &[1]), (1, &[0])]);
+        let mut graph = graph.widened(40, None);
+        assert!(graph.is_flat() && graph.is_rough());
+        graph.add(39, &[1]);
+        graph.link(1, &[0, 39]);
+        let graph = graph.finished(&[]);
+        assert_eq!(graph.neighbours(0).collect::<Vec<_>>(), [1]);
+        assert_eq!(graph.rows(), [0, 1, 39]);
+        assert_eq!(graph.loose(), [] as [u32; 0]);
     }
 }

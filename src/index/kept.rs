@@ -5,6 +5,8 @@
 use std::sync::Arc;
 
 use super::graph::{Graph, Node};
+use super::measure::Measure;
+use super::quantised::Quantised;
 use super::{Index, build};
 
 /// Of so many rows in the graph's range at most one may be unknown to it.
@@ -116,7 +118,9 @@ impl Index {
             row: *row,
             layers: layers.iter().take(MAX_LAYERS).map(as_rows).collect(),
         });
-        let graph = Graph::with_others(covered, kept.width, entry, made, &others);
+        let measure = Measure::new(&rows, self.shared.distance);
+        let bytes = Quantised::of(&rows, covered, self.shared.distance, &measure);
+        let graph = Graph::kept(covered, kept.width, entry, made.collect(), bytes).finished(&others);
         tracing::debug!(rows = covered, loose = graph.loose().len(), "a kept graph is in place");
         let mut state = self.shared.state.write();
         let is_wanted = state.graph.is_none();

@@ -10,10 +10,13 @@
 mod arena;
 mod build;
 mod graph;
+mod grow;
 mod hnsw;
 mod kept;
+mod measure;
 mod nearest;
 mod plan;
+mod quantised;
 mod scan;
 mod state;
 
@@ -32,7 +35,7 @@ pub use kept::KeptGraph;
 use nearest::{Near, Nearest};
 use plan::{Plan, Stats, plan};
 use scan::{Probe, scan_chunk, scan_chunks};
-use state::{BuilderIs, State, Work};
+use state::{State, Work};
 
 /// Most hits of one search (a page of 10,000 behind an offset of as many, and some to leave
 /// out): what is kept while searching is held in memory.
@@ -191,8 +194,7 @@ impl Index {
 
     /// True where a background thread is to be started, which is then marked as started.
     fn claim_build(&self, state: &mut State) -> bool {
-        let wanted = !state.building
-            && state.work(self.shared.hnsw.full_scan_threshold, BuilderIs::Gone) != Work::Nothing;
+        let wanted = !state.building && state.work(self.shared.hnsw.full_scan_threshold) != Work::Nothing;
         state.building |= wanted;
         wanted
     }
@@ -293,17 +295,31 @@ impl Shared {
 
 /// The nearest of the sealed rows by slot: those in the graph by a walk, the others by a scan.
 fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, ef: usize) -> Vec<Near> {
-    let rank = |row: u32| probe.rank(rows.vector(row));
     let slot_if_kept = |row: u32| {
         let (chunk, i) = rows.locate(row);
         let slot = chunk.slots()[i];
         (chunk.is_visible(i, probe.moment) && search.allow.is_none_or(|allow| allow.contains(slot)))
             .then_some(slot)
     };
-    let walked = graph.walk(ef, rank, |row| slot_if_kept(row).is_some()).into_sorted();
-    let loose = graph.loose().iter().map(|&row| Near { rank: rank(row), number: row });
+    let exact = |row: u32| probe.rank(rows.vector(row));
+    let kept = |near: &Near| slot_if_kept(near.number).is_some();
+    let near: Vec<Near> = match graph.bytes() {
+        Some(bytes) => {
+            let query = bytes.query(probe.vector);
+            let met = graph.walk(ef, |row| query.rank(row), |row| query.prefetch(row));
+            let mut best: Vec<Near> = met.into_iter().filter(kept).collect();
+            best.truncate(rescored(&best, search.limit, query.doubtful()));
+            best.iter().for_each(|near| distance::prefetch(rows.vector(near.number)));
+            best.into_iter().map(|near| Near { rank: exact(near.number), ..near }).collect()
+        }
+        None => {
+            let met = graph.walk(ef, exact, |row| distance::prefetch(rows.vector(row)));
+            met.into_iter().filter(kept).collect()
+        }
+    };
+    let loose = graph.loose().iter().map(|&row| Near { rank: exact(row), number: row });
     let mut nearest = Nearest::new(search.limit);
-    for near in walked.into_iter().chain(loose) {
+    for near in near.into_iter().chain(loose) {
         if let Some(slot) = slot_if_kept(near.number) {
             nearest.offer(Near { number: slot, ..near });
         }
@@ -311,6 +327,14 @@ fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, ef: u
     let tail = rows.behind(graph.covered());
     let expected = tail.len() * rows.chunk_rows();
     nearest.merge(scan_chunks(probe, tail, search.allow, search.limit, expected)).into_sorted()
+}
+
+/// So many of the best by bytes are compared exactly: those that rounding may have put behind the
+/// last one wanted, and at least twice as many as are wanted.
+fn rescored(best: &[Near], limit: usize, doubtful: f32) -> usize {
+    let Some(last) = best.get(limit - 1) else { return best.len() };
+    let in_doubt = best.partition_point(|near| near.rank <= last.rank + doubtful);
+    in_doubt.max(2 * limit).max(20)
 }
 
 #[cfg(test)]

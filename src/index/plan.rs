@@ -49,7 +49,8 @@ pub(super) fn plan(search: &Search<'_>, stats: &Stats) -> Plan {
     if looked_at.saturating_mul(ROWS_PER_CANDIDATE) >= scanned {
         return Plan::Scan;
     }
-    Plan::Walk { ef }
+    // A walk meets rows that are not wanted as well: so many that enough wanted ones are among them.
+    Plan::Walk { ef: looked_at }
 }
 
 #[cfg(test)]
@@ -65,7 +66,7 @@ mod tests {
     fn few_allowed_rows_are_scanned_and_many_are_walked() {
         let search = Search::new(10);
         assert_eq!(planned(search, None), Plan::Walk { ef: DEFAULT_EF });
-        assert_eq!(planned(search, Some(50_000)), Plan::Walk { ef: DEFAULT_EF });
+        assert_eq!(planned(search, Some(50_000)), Plan::Walk { ef: 2 * DEFAULT_EF });
         assert_eq!(planned(search, Some(14_000)), Plan::Scan);
         assert_eq!(planned(search, Some(0)), Plan::Scan);
     }

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use super::arena::{Chunk, Moment, Rows};
 use super::graph::Graph;
 
+/// Rows outside the graph that are never worth a build: a scan of them takes a fraction of a millisecond.
+const MAX_TAIL: usize = 4_096;
+
 #[derive(Debug)]
 pub(super) struct State {
     /// Full chunks.
@@ -36,13 +39,6 @@ pub(super) enum Work {
     Compact,
     /// Bring the graph up to the sealed rows.
     Extend,
-}
-
-/// Whether a builder with all its points is at hand, which makes extending cheap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BuilderIs {
-    AtHand,
-    Gone,
 }
 
 impl State {
@@ -84,8 +80,8 @@ impl State {
     }
 
     /// What to do next. Deleted rows may be 30 %; the rows outside the graph may be as many as
-    /// are scanned anyway or 20 %, but while a builder is at hand only 5 %.
-    pub(super) fn work(&self, threshold: usize, builder: BuilderIs) -> Work {
+    /// are scanned anyway, within reason, or 5 %.
+    pub(super) fn work(&self, threshold: usize) -> Work {
         let rows = self.live + self.dead;
         if self.failed_at.is_some_and(|failed_at| rows < failed_at.saturating_mul(2)) {
             return Work::Nothing;
@@ -98,11 +94,7 @@ impl State {
         }
         let covered = self.graph.as_ref().map_or(0, |graph| graph.covered());
         let tail = self.sealed.end().saturating_sub(covered);
-        let allowed = match builder {
-            _ if covered == 0 => 0,
-            BuilderIs::AtHand => self.sealed.end() / 20,
-            BuilderIs::Gone => (self.sealed.end() / 5).max(threshold),
-        };
+        let allowed = if covered == 0 { 0 } else { (self.sealed.end() / 20).max(threshold.min(MAX_TAIL)) };
         if tail > allowed { Work::Extend } else { Work::Nothing }
     }
 }
