@@ -126,7 +126,7 @@ mod x86 {
     fn avx2_sum(a: &[Line], b: &[QueryLine]) -> i32 {
         let mut sums = [_mm256_setzero_si256(); 2];
         for (a, b) in a.iter().zip(b) {
-            for half in 0..2 {
+            for (half, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: a line is 64 bytes at an address that 64 divides; both halves are within.
                 let (x, y): (__m256i, __m256i) = unsafe {
                     (
@@ -142,7 +142,7 @@ mod x86 {
                     _mm256_cvtepu8_epi16(_mm256_extracti128_si256::<1>(x)),
                     _mm256_cvtepi8_epi16(_mm256_extracti128_si256::<1>(y)),
                 );
-                sums[half] = _mm256_add_epi32(sums[half], _mm256_add_epi32(low, high));
+                *sum = _mm256_add_epi32(*sum, _mm256_add_epi32(low, high));
             }
         }
         let mut lanes = [0i32; 8];

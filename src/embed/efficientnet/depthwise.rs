@@ -61,11 +61,11 @@ impl Window {
 
 /// The layer's numbers, BatchNorm folded in.
 pub(super) struct Weights {
-    /// Bias of the product that made the input, [channels].
+    /// Bias of the product that made the input, `[channels]`.
     pub before: Vec<f32>,
     /// [kernel * kernel, channels].
     pub kernel: Vec<f32>,
-    /// [channels].
+    /// `[channels]`.
     pub bias: Vec<f32>,
 }
 

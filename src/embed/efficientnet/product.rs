@@ -25,13 +25,13 @@ pub(super) enum Then {
 pub(super) struct Product {
     /// [inputs, outputs].
     weight: Tensor,
-    /// [outputs].
+    /// `[outputs]`.
     bias: Tensor,
     then: Then,
 }
 
 impl Product {
-    /// `weight` is [inputs, outputs], `bias` [outputs].
+    /// `weight` is [inputs, outputs], `bias` `[outputs]`.
     pub fn new(weight: Tensor, bias: Vec<f32>, then: Then) -> Result<Product> {
         let bias = Tensor::from_vec(bias, weight.dim(1)?, weight.device())?;
         Ok(Product { weight, bias, then })
