@@ -21,6 +21,7 @@ use crate::types::CollectionName;
 
 use super::compaction::write_base;
 use super::manifest::Manifest;
+use super::notes;
 use super::segment::{Header, Segments};
 use super::snapshot::{self, Aside, Content};
 use super::store::{RESTORING, Store, directory_name, free_number};
@@ -213,6 +214,7 @@ impl Store {
         let points = entries.into_iter().map(|(id, entry)| Ok((id, entry, None)));
         let head = (name, &content.config, content.replay.last_seq);
         write_base(&log_dir, header, self.options.segment_bytes, head, points, &table)?;
+        notes::write_all(&aside.0, &content.notes)?;
 
         let mut volumes = self.volumes.lock();
         let old = volumes.get(name).cloned();

@@ -2,6 +2,9 @@
 //! its own under `notes/`. A note is whole or absent, durable when it is written, verified by a
 //! checksum when it is read, and gone with its collection. The log knows nothing of it.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use crate::error::{Error, Result};
 
 use super::Volume;
@@ -54,12 +57,51 @@ impl Volume {
     }
 
     fn note_path(&self, name: &str) -> Result<std::path::PathBuf> {
-        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if (1..=64).contains(&name.len()) && name.bytes().all(allowed) {
+        if is_name(name) {
             return Ok(self.place().1.join(DIRECTORY).join(name));
         }
         Err(Error::Internal(format!("`{name}` is no name of a note")))
     }
+}
+
+/// Whether a note can have this name, which is then no path.
+pub(super) fn is_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+/// All notes of the collection in `dir`, by name.
+///
+/// # Errors
+/// `Corrupted` where one fails its checksum; `Io`.
+pub(super) fn read_all(dir: &Path) -> Result<BTreeMap<String, String>> {
+    let dir = dir.join(DIRECTORY);
+    let mut notes = BTreeMap::new();
+    if !dir.is_dir() {
+        return Ok(notes);
+    }
+    for name in durable::names(&dir)?.into_iter().filter(|name| is_name(name)) {
+        match durable::read_checked(&dir.join(&name))? {
+            Checked::Whole(text) => drop(notes.insert(name, text)),
+            Checked::Absent => {} // removed meanwhile
+            Checked::Damaged => {
+                return Err(Error::Corrupted(format!("note `{name}` fails its checksum")));
+            }
+        }
+    }
+    Ok(notes)
+}
+
+/// Writes notes into the directory of a collection that is not open.
+///
+/// # Errors
+/// `Io`.
+pub(super) fn write_all(dir: &Path, notes: &BTreeMap<String, String>) -> Result<()> {
+    if notes.is_empty() {
+        return Ok(());
+    }
+    durable::create_dir(&dir.join(DIRECTORY))?;
+    notes.iter().try_for_each(|(name, text)| durable::write_checked(&dir.join(DIRECTORY).join(name), text))
 }
 
 #[cfg(test)]

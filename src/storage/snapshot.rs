@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! collections/<place>/log/NNNNNN.seg     the segments, up to the moment
-//! SNAPSHOT.json                          what they are, with the SHA-256 of each; comes last
+//! SNAPSHOT.json                          what they are, with the SHA-256 of each, and the notes; comes last
 //! ```
 //!
 //! Invariant: an archive is there under its name whole and synced, or not at all. Reading one
@@ -26,6 +26,7 @@ use crate::types::{CollectionConfig, CollectionName};
 use super::codec::Totals;
 use super::durable;
 use super::frame::{self, Found, Mark};
+use super::notes;
 use super::replay::{self, LogId, Replay, Start};
 use super::segment::{self, HEADER, Segment};
 
@@ -53,6 +54,8 @@ pub struct Frozen {
     pub totals: Totals,
     /// The segments with their bytes at that moment.
     pub segments: Vec<(Arc<Segment>, u64)>,
+    /// Its notes, by name.
+    pub notes: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -73,6 +76,15 @@ struct Described {
     last_seq: u64,
     points: u64,
     fingerprint: u64,
+    #[serde(default)]
+    notes: Vec<Noted>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Noted {
+    name: String,
+    text: String,
+    sha256: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -118,6 +130,11 @@ pub fn sha256_of(path: &Path) -> Result<String> {
     });
     read.map_err(|error| durable::at(path, &error))?;
     Ok(hex(hash))
+}
+
+fn noted(name: &str, text: &str) -> Noted {
+    let hash = Sha256::new_with_prefix(name).chain_update([0]).chain_update(text);
+    Noted { name: name.to_owned(), text: text.to_owned(), sha256: hex(hash) }
 }
 
 fn member(place: usize, number: u32) -> String {
@@ -183,6 +200,7 @@ fn write_aside(collections: &[Frozen], path: &Path) -> Result<String> {
             last_seq: frozen.last_seq,
             points: frozen.totals.count,
             fingerprint: frozen.totals.fingerprint,
+            notes: frozen.notes.iter().map(|(name, text)| noted(name, text)).collect(),
         });
     }
     let text = serde_json::to_vec_pretty(&index)
@@ -213,6 +231,8 @@ pub struct Content {
     pub replay: Replay,
     /// Its log.
     pub segments: Vec<Arc<Segment>>,
+    /// Its notes, by name.
+    pub notes: BTreeMap<String, String>,
 }
 
 /// Unpacks an archive into the new directory `into` and verifies all of it.
@@ -289,8 +309,14 @@ pub fn unpack(archive: &Path, into: &Path) -> Result<Vec<Content>> {
 }
 
 fn content(log_dir: &Path, described: Described) -> Result<Content, String> {
-    let Described { name, config, salt, generation, first_segment, last_seq, points, fingerprint } =
+    let Described { name, config, salt, generation, first_segment, last_seq, points, fingerprint, notes } =
         described;
+    if let Some(wrong) = notes.iter().find(|note| noted(&note.name, &note.text).sha256 != note.sha256) {
+        return Err(format!("its note `{}` does not fit its hash", wrong.name));
+    }
+    if let Some(wrong) = notes.iter().find(|note| !notes::is_name(&note.name)) {
+        return Err(format!("`{}` is no name of a note", wrong.name));
+    }
     config.validate().map_err(|error| error.to_string())?;
     let numbers = segment::numbers(log_dir).map_err(|error| error.to_string())?;
     let opened = numbers.into_iter().map(|number| Segment::open(log_dir, number).map(Arc::new));
@@ -305,7 +331,8 @@ fn content(log_dir: &Path, described: Described) -> Result<Content, String> {
     if (totals.count, totals.fingerprint) != (points, fingerprint) {
         return Err(format!("it holds {} points that are not the {points} it should", totals.count));
     }
-    Ok(Content { name, config, replay, segments })
+    let notes = notes.into_iter().map(|note| (note.name, note.text)).collect();
+    Ok(Content { name, config, replay, segments, notes })
 }
 
 /// A directory that is removed when this is dropped.

@@ -185,7 +185,8 @@ impl Volume {
     pub(super) fn freeze(&self) -> Result<Frozen> {
         let (reply, answer) = sync_channel(1);
         self.send(Job::Freeze { reply })?;
-        answer.recv().map_err(|_| self.stopped())
+        let frozen = answer.recv().map_err(|_| self.stopped())?;
+        Ok(Frozen { notes: super::notes::read_all(self.place().1)?, ..frozen })
     }
 
     fn send(&self, job: Job) -> Result<()> {

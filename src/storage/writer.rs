@@ -1,7 +1,7 @@
 //! The one thread that changes a volume. It takes what waits in the queue together: one write,
 //! one fdatasync, then the view, then the hook, then every answer, in that order.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -161,6 +161,7 @@ impl Writer {
             last_seq: self.seq,
             totals: self.totals,
             segments: segments.into_iter().map(|segment| (Arc::clone(&segment), length(&segment))).collect(),
+            notes: BTreeMap::new(), // not the writer's
         }
     }
 

@@ -108,6 +108,15 @@ fn a_head_that_wins_is_applied_where_it_is_asked_for_and_survives_a_crash() {
     assert_eq!(plain, hits(&server, &numbers(json!("picture"))));
     server.put("/collections/c/adapt/applied", &json!({"version": 1})).ok();
     assert_eq!(adapted, hits(&server, &numbers(json!("picture"))));
+    // A snapshot carries it.
+    let name = server.post("/collections/c/snapshots", &json!({})).ok()["name"].as_str().unwrap().to_owned();
+    let held = server.get(FIT).ok();
+    server.delete("/collections/c/adapt/1").ok();
+    assert_eq!(plain, hits(&server, &numbers(json!("picture"))));
+    let location = format!("file://{}", dir.path().join("snapshots/collections/c").join(name).display());
+    server.put("/collections/c/snapshots/recover", &json!({"location": location})).ok();
+    assert_eq!(server.get(FIT).ok(), held);
+    assert_eq!(adapted, hits(&server, &numbers(json!("picture"))));
     server.put("/collections/c/adapt/applied", &json!({"version": null})).ok();
     assert_eq!(plain, hits(&server, &numbers(json!("picture"))));
     // With its collection everything is gone.
