@@ -1,13 +1,32 @@
-//! A client of a server's HTTP API, ours or another machine's: bounded in time and in the size
-//! of an answer, and with the server's own words where it refuses.
+//! A client of a server's HTTP API, ours or another machine's, for the verbs that talk to one: bounded in
+//! time and in the size of an answer, and with the server's own words where it refuses.
 
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clap::Args;
 use serde_json::Value;
 
-/// Largest answer that is read, bytes.
-const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
+/// Largest JSON answer that is read, bytes.
+const MAX_ANSWER: u64 = 256 * 1024 * 1024;
+/// Largest archive that is downloaded, bytes.
+const MAX_ARCHIVE: u64 = 1 << 40;
+/// How long a server may take to begin its answer: a snapshot is made or restored meanwhile.
+const WAIT: Duration = Duration::from_secs(3600);
+
+/// Which server.
+#[derive(Args, Clone)]
+pub struct ServerArgs {
+    /// The running server
+    #[arg(long, value_name = "URL", default_value = "http://localhost:6333")]
+    url: String,
+    /// Its key
+    #[arg(long, value_name = "KEY", env = "LOOKALIKE_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+}
 
 /// A client of one server.
 pub struct Client {
@@ -16,47 +35,98 @@ pub struct Client {
     agent: ureq::Agent,
 }
 
+impl ServerArgs {
+    /// A client of it; nothing is sent yet.
+    pub fn client(&self) -> Client {
+        Client::new(&self.url, self.api_key.clone(), WAIT)
+    }
+}
+
 impl Client {
-    /// A client of the server at `url`, as `http://127.0.0.1:6333`; a call ends after `timeout`.
-    pub fn new(url: &str, api_key: Option<String>, timeout: Duration) -> Self {
+    /// A client of the server at `url`, as `http://127.0.0.1:6333`; an answer begins within `wait`.
+    pub fn new(url: &str, api_key: Option<String>, wait: Duration) -> Self {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(timeout))
+            .timeout_connect(Some(Duration::from_secs(10)))
+            .timeout_recv_response(Some(wait))
             .build()
             .new_agent();
         Self { url: url.trim_end_matches('/').to_owned(), api_key, agent }
     }
 
-    /// Sends a request and returns its `result`.
-    ///
-    /// # Errors
-    /// Where the server cannot be reached, and its own text where it refuses.
+    /// Calls with a JSON body, or none; returns the answer's `result`.
     pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        let url = format!("{}{path}", self.url);
-        let mut request = ureq::http::Request::builder().method(method).uri(&url);
-        if let Some(key) = &self.api_key {
-            request = request.header("api-key", key);
-        }
-        let body = match body {
-            Some(body) => {
-                request = request.header("content-type", "application/json");
-                serde_json::to_vec(body)?
-            }
-            None => Vec::new(),
-        };
-        let unreachable = || format!("cannot reach {url}");
-        let request = request.body(body).with_context(unreachable)?;
-        let mut response = self.agent.run(request).with_context(unreachable)?;
-        let status = response.status();
-        let answer = response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_json();
-        let mut answer: Value =
-            answer.with_context(|| format!("{url} answered {status} without JSON; is it lookalike?"))?;
-        if !status.is_success() {
-            bail!(
-                "the server answered {status}: {}",
-                answer["status"]["error"].as_str().unwrap_or("no reason given")
-            );
-        }
-        Ok(answer["result"].take())
+        let bytes = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
+        let request = self.request(method, path).header("content-type", "application/json").body(bytes)?;
+        result(self.sent(request, path)?)
     }
+
+    /// The result of a GET, `None` where the server answers 404.
+    pub fn find(&self, path: &str) -> anyhow::Result<Option<Value>> {
+        let response = self.sent(self.request("GET", path).body(())?, path)?;
+        if response.status() == 404 { Ok(None) } else { result(response).map(Some) }
+    }
+
+    /// Writes the body of a GET to a new file; returns its bytes.
+    pub fn download(&self, path: &str, to: &Path) -> anyhow::Result<u64> {
+        let mut response = self.sent(self.request("GET", path).body(())?, path)?;
+        if !response.status().is_success() {
+            result(response)?;
+            bail!("the server sent no file");
+        }
+        let mut file = File::create_new(to).with_context(|| to.display().to_string())?;
+        let copied =
+            std::io::copy(&mut response.body_mut().with_config().limit(MAX_ARCHIVE).reader(), &mut file)?;
+        file.sync_all()?;
+        Ok(copied)
+    }
+
+    /// Sends a file as the part `snapshot` of a multipart upload.
+    pub fn upload(&self, path: &str, from: &Path) -> anyhow::Result<Value> {
+        let file = File::open(from).with_context(|| from.display().to_string())?;
+        let boundary = uuid::Uuid::new_v4().simple().to_string();
+        let mut head = Vec::new();
+        write!(
+            head,
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"snapshot\"; filename=\"upload.snapshot\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n"
+        )?;
+        let tail = format!("\r\n--{boundary}--\r\n").into_bytes();
+        let mut body = head.chain(file).chain(tail.as_slice());
+        let request = self
+            .request("POST", path)
+            .header("content-type", format!("multipart/form-data; boundary={boundary}"))
+            .body(ureq::SendBody::from_reader(&mut body))?;
+        result(self.sent(request, path)?)
+    }
+
+    fn sent<B: ureq::AsSendBody>(
+        &self,
+        request: ureq::http::Request<B>,
+        path: &str,
+    ) -> anyhow::Result<ureq::http::Response<ureq::Body>> {
+        self.agent.run(request).with_context(|| format!("cannot reach {}{path}", self.url))
+    }
+
+    fn request(&self, method: &str, path: &str) -> ureq::http::request::Builder {
+        let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
+        match &self.api_key {
+            Some(key) => request.header("api-key", key),
+            None => request,
+        }
+    }
+}
+
+fn result(mut response: ureq::http::Response<ureq::Body>) -> anyhow::Result<Value> {
+    let status = response.status();
+    let body = response.body_mut().with_config().limit(MAX_ANSWER).read_json();
+    let mut body: Value =
+        body.with_context(|| format!("the server answered {status} without JSON; is it lookalike?"))?;
+    if !status.is_success() {
+        bail!(
+            "the server answered {status}: {}",
+            body["status"]["error"].as_str().unwrap_or("no reason given")
+        );
+    }
+    Ok(body["result"].take())
 }

@@ -7,7 +7,6 @@ mod demo;
 mod doctor;
 mod eval;
 mod parquet_file;
-mod remote;
 mod serve;
 mod snapshot;
 mod transfer;

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::remote::RemoteArgs;
+use super::client::ServerArgs;
 use crate::storage::{Store, StoreOptions};
 use crate::types::CollectionName;
 
@@ -59,7 +59,7 @@ struct Which {
     #[arg(long, value_name = "NAME")]
     collection: Option<String>,
     #[command(flatten)]
-    server: RemoteArgs,
+    server: ServerArgs,
 }
 
 impl Which {

@@ -11,8 +11,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
+use super::client::{Client, ServerArgs};
 use super::parquet_file;
-use super::remote::{Remote, RemoteArgs};
 use crate::collection::Collection;
 use crate::storage::{Store, StoreOptions};
 use crate::types::{CollectionConfig, CollectionName, Distance, NamedVectors, Point, PointId};
@@ -32,7 +32,7 @@ pub struct TransferArgs {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     #[command(flatten)]
-    server: RemoteArgs,
+    server: ServerArgs,
 }
 
 #[derive(Args)]
@@ -58,7 +58,7 @@ fn is_parquet(path: &Path) -> bool {
 
 /// Where the collection is.
 enum Place {
-    Server(Remote, String),
+    Server(Client, String),
     Store(Store, CollectionName),
 }
 
