@@ -22,6 +22,10 @@ use crate::error::{Error, Result};
 /// Held by the build that is running: graphs of many collections are built one after the other.
 static TURN: Mutex<()> = Mutex::new(());
 
+/// A row meets at least so many candidates in two walks, when it comes and when the lists are polished: a
+/// small `ef_construct` (100 is the default) is made good by the second.
+const POLISH_EF: usize = 300;
+
 /// Starts the background thread. The caller has set `building` under the lock.
 pub(super) fn start(shared: &Arc<Shared>) {
     let job = shared.clone();
@@ -139,7 +143,8 @@ fn grown(shared: &Shared, rows: &Rows, until: usize, old: Option<&Graph>) -> Res
         };
         growth.insert(&mut graph, &missing);
         if until == rows.end() && graph.is_rough() {
-            graph = growth.polished(graph, (ef / 2).max(2 * m)).with_polish();
+            let again = POLISH_EF.saturating_sub(ef).max(ef / 2).max(2 * m);
+            graph = growth.polished(graph, again).with_polish();
         }
         Ok((!shared.stopped.load(Ordering::Relaxed)).then(|| graph.finished(&[])))
     })
