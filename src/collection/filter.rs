@@ -1,11 +1,19 @@
 //! Whether a filter lets a point through: a pure function of the point. What a condition means
 //! is taken from Qdrant's own in-memory reference (qdrant-client, `local/payload_filters.py`).
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::types::{
-    Condition, FieldCondition, Filter, JsonPath, Match, MatchValue, Payload, PointId, parse_datetime,
+    Condition, FieldCondition, Filter, GeoPoint, JsonPath, Match, MatchValue, Payload, PointId, TextOptions,
+    parse_datetime,
 };
+
+/// How the texts of fields with a text index are read, by path; those of others as by default.
+pub(super) type Texts = BTreeMap<String, TextOptions>;
+
+static NO_TEXTS: Texts = BTreeMap::new();
 
 /// What a filter looks at.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +23,7 @@ pub(super) struct Subject<'a> {
     pub(super) payload: &'a Payload,
     /// Names of the vectors it has.
     pub(super) vectors: &'a [&'a str],
+    pub(super) texts: &'a Texts,
 }
 
 /// True where the filter lets the point through.
@@ -38,13 +47,10 @@ fn holds(condition: &Condition, subject: Subject<'_>) -> bool {
                 || values.iter().any(|value| range.contains(count(value) as f64))
         }
         Condition::Field { key, condition } => {
-            flat_values(key, subject.payload).into_iter().any(|value| satisfies(value, condition))
+            let text = subject.texts.get(key.as_str()).copied().unwrap_or_default();
+            flat_values(key, subject.payload).into_iter().any(|value| satisfies(value, condition, text))
         }
-        Condition::IsEmpty(key) => key.values(subject.payload).iter().all(|value| match value {
-            Value::Null => true,
-            Value::Array(items) => items.is_empty(),
-            _ => false,
-        }),
+        Condition::IsEmpty(key) => key.values(subject.payload).iter().all(|value| is_empty(value)),
         Condition::IsNull(key) => flat_values(key, subject.payload).into_iter().any(Value::is_null),
         Condition::HasId(ids) => subject.id.is_some_and(|id| ids.contains(&id)),
         Condition::HasVector(name) => subject.vectors.contains(&name.as_str()),
@@ -54,7 +60,7 @@ fn holds(condition: &Condition, subject: Subject<'_>) -> bool {
             elements
                 .flatten()
                 .filter_map(Value::as_object)
-                .any(|payload| matches(filter, Subject { id: None, payload, vectors: &[] }))
+                .any(|payload| matches(filter, Subject { id: None, payload, vectors: &[], texts: &NO_TEXTS }))
         }
         Condition::Filter(filter) => matches(filter, subject),
     }
@@ -72,12 +78,17 @@ pub(super) fn flat_values<'a>(key: &JsonPath, payload: &'a Payload) -> Vec<&'a V
     flat
 }
 
-/// The words of a text: runs of letters and digits, in lower case.
-fn words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
+/// A value that counts as none.
+pub(super) fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    }
 }
 
-fn count(value: &Value) -> usize {
+/// How many values a value is.
+pub(super) fn count(value: &Value) -> usize {
     match value {
         Value::Null => 0,
         Value::Array(items) => items.len(),
@@ -85,18 +96,19 @@ fn count(value: &Value) -> usize {
     }
 }
 
-fn satisfies(value: &Value, condition: &FieldCondition) -> bool {
+fn satisfies(value: &Value, condition: &FieldCondition, text: TextOptions) -> bool {
+    let is_text = |holds: &dyn Fn(&str) -> bool| value.as_str().is_some_and(holds);
     match condition {
         FieldCondition::Match(Match::Value(wanted)) => wanted.equals(value),
         FieldCondition::Match(Match::Any(wanted)) => any_equals(wanted, value),
         // Null is no value, so it is not a different one either.
         FieldCondition::Match(Match::Except(others)) => !value.is_null() && !any_equals(others, value),
-        FieldCondition::Match(Match::Text(text)) => {
-            let Value::String(value) = value else { return false };
-            let there: Vec<String> = words(value).collect();
-            let mut wanted = words(text).peekable();
-            wanted.peek().is_some() && wanted.all(|word| there.contains(&word))
-        }
+        FieldCondition::Match(Match::Text(asked)) => is_text(&|there| text.has_all(there, asked)),
+        FieldCondition::Match(Match::TextAny(asked)) => is_text(&|there| text.has_any(there, asked)),
+        FieldCondition::Match(Match::Phrase(asked)) => is_text(&|there| text.has_phrase(there, asked)),
+        FieldCondition::Match(Match::Prefix(prefix)) => is_text(&|there| there.starts_with(prefix.as_str())),
+        FieldCondition::Match(Match::Substring(part)) => is_text(&|there| there.contains(part.as_str())),
+        FieldCondition::Geo(area) => GeoPoint::read(value).is_some_and(|place| area.contains(place)),
         FieldCondition::Range(range) => {
             value.is_number() && value.as_f64().is_some_and(|number| range.contains(number))
         }
@@ -134,7 +146,8 @@ mod tests {
 
     fn holds_for(payload: Value, condition: Condition) -> bool {
         let Value::Object(payload) = payload else { panic!("a payload is an object") };
-        let subject = Subject { id: Some(PointId::Num(7)), payload: &payload, vectors: &["image"] };
+        let subject =
+            Subject { id: Some(PointId::Num(7)), payload: &payload, vectors: &["image"], texts: &NO_TEXTS };
         matches(&Filter { must: vec![condition], ..Filter::default() }, subject)
     }
 

@@ -22,15 +22,16 @@ mod state;
 mod verdict;
 mod write;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::storage::Volume;
 use crate::types::{
-    CollectionConfig, CollectionName, JsonPath, PayloadFieldType, PayloadSelector, PointId, VectorName,
+    CollectionConfig, CollectionName, JsonPath, PayloadIndexParams, PayloadSelector, PointId, VectorName,
     VectorParams,
 };
 use payload_index::PayloadIndex;
@@ -90,12 +91,12 @@ pub struct CollectionInfo {
 }
 
 /// How a payload index stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PayloadIndexInfo {
     /// The field.
     pub path: String,
-    /// What it holds.
-    pub kind: PayloadFieldType,
+    /// What it holds and how.
+    pub params: PayloadIndexParams,
     /// Points that have a value in it.
     pub points: usize,
 }
@@ -108,6 +109,8 @@ pub struct Collection {
     /// those that read first and write what follows from it, so that no change is lost between.
     gate: RwLock<()>,
     heads: heads::Heads,
+    /// Fields that the log named as worth an index.
+    hinted: Mutex<BTreeSet<String>>,
 }
 
 impl Collection {
@@ -121,8 +124,8 @@ impl Collection {
         let index =
             |(name, params): (&VectorName, &VectorParams)| (name.clone(), Index::new(params, config.hnsw));
         let mut state = State::default();
-        for (path, &kind) in &config.payload_indexes {
-            let index = PayloadIndex::new(JsonPath::parse(path).map_err(Error::Corrupted)?, kind);
+        for (path, params) in &config.payload_indexes {
+            let index = PayloadIndex::new(JsonPath::parse(path).map_err(Error::Corrupted)?, params.clone());
             state.payload_indexes.insert(path.clone(), index);
         }
         let memory = Memory {
@@ -172,7 +175,7 @@ impl Collection {
             }
         }));
         let heads = heads::Heads::open(&volume);
-        Ok(Self { volume, memory, gate: RwLock::new(()), heads })
+        Ok(Self { volume, memory, gate: RwLock::new(()), heads, hinted: Mutex::default() })
     }
 
     /// Its name.
@@ -191,7 +194,7 @@ impl Collection {
             let state = self.memory.state.read();
             let info = |(path, index): (&String, &PayloadIndex)| PayloadIndexInfo {
                 path: path.clone(),
-                kind: index.kind(),
+                params: index.params().clone(),
                 points: index.filled().len() as usize,
             };
             (state.slots.len(), state.payload_indexes.iter().map(info).collect())

@@ -6,9 +6,9 @@ use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
 use crate::error::{Error, Result};
-use crate::types::{Filter, NamedVectors, Payload, PayloadSelector, PointId, Record};
+use crate::types::{Condition, Filter, NamedVectors, Payload, PayloadSelector, PointId, Record};
 
-use super::filter::{Subject, matches};
+use super::filter::{Subject, Texts, matches};
 use super::verdict::{Verdict, judge};
 use super::{Collection, Fields, VectorSelector};
 
@@ -18,6 +18,17 @@ pub const MAX_SCROLL: usize = 100_000;
 const SCROLLED_AT_ONCE: usize = 1024;
 /// From so many payloads on, looking at them is worth several threads.
 const PARALLEL_PAYLOADS: usize = 2048;
+
+/// Fields that the log names at most as worth an index.
+const MAX_HINTED: usize = 100;
+
+/// A filter with what it takes to ask it about many points.
+pub(super) struct Question<'a> {
+    filter: &'a Filter,
+    texts: Texts,
+    /// The names of a point's vectors matter.
+    by_vectors: bool,
+}
 
 /// A page of points in the order of ids: numbers by value, then UUIDs.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,8 +90,10 @@ impl Collection {
     }
 
     fn page(&self, request: &Scroll) -> Result<(Vec<Record>, Option<PointId>)> {
-        let verdict =
-            request.filter.as_ref().map(|filter| (filter, judge(filter, &self.memory.state.read())));
+        let verdict = request
+            .filter
+            .as_ref()
+            .map(|filter| (self.question(filter), judge(filter, &self.memory.state.read())));
         let mut from = request.offset.map_or(Bound::Unbounded, Bound::Included);
         let mut records = Vec::new();
         loop {
@@ -92,9 +105,9 @@ impl Collection {
             let Some(&(last, _)) = some.last() else { return Ok((records, None)) };
             from = Bound::Excluded(last);
             for (id, slot) in some {
-                if let Some((filter, verdict)) = &verdict
+                if let Some((question, verdict)) = &verdict
                     && !verdict.yes.contains(slot)
-                    && !(verdict.maybe.contains(slot) && self.lets_through(filter, slot, id)?)
+                    && !(verdict.maybe.contains(slot) && self.lets_through(question, slot, id)?)
                 {
                     continue;
                 }
@@ -157,7 +170,11 @@ impl Collection {
             let state = self.memory.state.read();
             maybe.iter().filter_map(|slot| Some((slot, *state.ids.get(&slot)?))).collect()
         };
-        let look = |&(slot, id): &(u32, PointId)| match self.lets_through(filter, slot, id) {
+        let question = self.question(filter);
+        if candidates.len() >= PARALLEL_PAYLOADS {
+            self.recommend_indexes(filter, candidates.len());
+        }
+        let look = |&(slot, id): &(u32, PointId)| match self.lets_through(&question, slot, id) {
             Ok(true) => Some(Ok(slot)),
             Ok(false) => None,
             Err(error) => Some(Err(error)),
@@ -165,18 +182,51 @@ impl Collection {
         let found: Vec<u32> = if candidates.len() < PARALLEL_PAYLOADS {
             candidates.iter().filter_map(look).collect::<Result<_>>()?
         } else {
-            candidates.par_iter().filter_map(look).collect::<Result<_>>()?
+            candidates.par_iter().with_min_len(256).filter_map(look).collect::<Result<_>>()?
         };
         yes.extend(found);
         Ok(yes)
     }
 
+    /// What it takes to ask a filter about many points.
+    pub(super) fn question<'a>(&self, filter: &'a Filter) -> Question<'a> {
+        let mut by_vectors = false;
+        filter.each_condition(&mut |condition| by_vectors |= matches!(condition, Condition::HasVector(_)));
+        Question { filter, texts: self.memory.state.read().texts(), by_vectors }
+    }
+
     /// Asks the filter about one point, by its payload as it is now.
-    pub(super) fn lets_through(&self, filter: &Filter, slot: u32, id: PointId) -> Result<bool> {
+    pub(super) fn lets_through(&self, question: &Question<'_>, slot: u32, id: PointId) -> Result<bool> {
         let Some(payload) = self.volume.payload(id)? else { return Ok(false) };
+        let Question { filter, texts, by_vectors } = question;
+        let ask =
+            |vectors: &[&str]| matches(filter, Subject { id: Some(id), payload: &payload, vectors, texts });
+        if !by_vectors {
+            return Ok(ask(&[]));
+        }
         let state = self.memory.state.read();
-        let vectors = state.vector_names(slot);
-        Ok(matches(filter, Subject { id: Some(id), payload: &payload, vectors: &vectors }))
+        Ok(ask(&state.vector_names(slot)))
+    }
+
+    /// Says once for each field in the log that an index would spare reading payloads.
+    fn recommend_indexes(&self, filter: &Filter, payloads: usize) {
+        let mut hinted = self.hinted.lock();
+        let state = self.memory.state.read();
+        filter.each_condition(&mut |condition| {
+            let (Condition::Field { key, .. } | Condition::IsEmpty(key) | Condition::IsNull(key)) = condition
+            else {
+                return;
+            };
+            let is_new = hinted.len() < MAX_HINTED && !state.payload_indexes.contains_key(key.as_str());
+            if is_new && hinted.insert(key.as_str().to_owned()) {
+                tracing::warn!(
+                    "collection `{}`: a filter on `{}` read {payloads} payloads; an index of this field \
+                     (PUT /collections/{0}/index) would answer it from memory",
+                    self.name(),
+                    key.as_str(),
+                );
+            }
+        });
     }
 
     fn record(&self, id: PointId, fields: &Fields) -> Result<Option<Record>> {

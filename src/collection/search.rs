@@ -181,6 +181,7 @@ impl Collection {
         wanted: usize,
     ) -> Result<Option<Page>> {
         let possible = verdict.possible();
+        let question = self.question(filter);
         let mut known: HashMap<u32, bool> = HashMap::new();
         let mut limit = wanted.max(16).saturating_mul(OVERSAMPLING);
         while limit <= index::MAX_LIMIT && (limit as u64) < possible.len() {
@@ -191,7 +192,7 @@ impl Collection {
             found.retain(|found| {
                 verdict.yes.contains(found.slot)
                     || *known.entry(found.slot).or_insert_with(|| {
-                        self.lets_through(filter, found.slot, found.id).unwrap_or_else(|failed| {
+                        self.lets_through(&question, found.slot, found.id).unwrap_or_else(|failed| {
                             error = Some(failed);
                             false
                         })

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use roaring::RoaringBitmap;
 
+use super::filter::Texts;
 use super::payload_index::PayloadIndex;
 use crate::error::{Error, Result};
 use crate::index::Index;
@@ -145,6 +146,12 @@ impl State {
         Err(Error::Unavailable(
             "4 billion points were written since the start; restart the server to go on".into(),
         ))
+    }
+
+    /// How texts are read where there is a text index.
+    pub(super) fn texts(&self) -> Texts {
+        let of = |(path, index): (&String, &PayloadIndex)| Some((path.clone(), index.text()?));
+        self.payload_indexes.iter().filter_map(of).collect()
     }
 
     /// Names of the vectors that a slot has.

@@ -12,8 +12,8 @@ use super::*;
 use crate::index::Mode;
 use crate::storage::{Store, StoreOptions};
 use crate::types::{
-    Condition, Distance, FieldCondition, Filter, HnswParams, Match, MatchValue, NamedVectors, Payload, Point,
-    Range, ScoredPoint,
+    Condition, Distance, FieldCondition, Filter, HnswParams, Match, MatchValue, NamedVectors, Payload,
+    PayloadFieldType, Point, Range, ScoredPoint,
 };
 
 fn options() -> StoreOptions {

@@ -80,15 +80,15 @@ fn judge_condition(condition: &Condition, state: &State) -> Verdict {
     let unknown = || Verdict::unknown(state.live.clone());
     match condition {
         Condition::Field { key, condition } => match state.payload_indexes.get(key.as_str()) {
-            Some(index) => index.judge(condition).unwrap_or_else(unknown),
+            Some(index) => index.judge(condition),
             None => unknown(),
         },
         Condition::IsEmpty(key) => match state.payload_indexes.get(key.as_str()) {
-            Some(index) => Verdict::unknown(&state.live - index.filled()),
+            Some(index) => Verdict::certain(index.empty().clone()),
             None => unknown(),
         },
         Condition::IsNull(key) => match state.payload_indexes.get(key.as_str()) {
-            Some(index) => Verdict::unknown(index.other().clone()),
+            Some(index) => Verdict::certain(index.null().clone()),
             None => unknown(),
         },
         Condition::HasId(ids) => {

@@ -6,7 +6,7 @@ use crate::distance;
 use crate::error::{Error, Result};
 use crate::storage::Change;
 use crate::types::{
-    CollectionConfig, Distance, Filter, JsonPath, Payload, PayloadFieldType, Point, PointId, check_vector,
+    CollectionConfig, Distance, Filter, JsonPath, Payload, PayloadIndexParams, Point, PointId, check_vector,
     merge_payload,
 };
 
@@ -121,7 +121,8 @@ impl Collection {
     ///
     /// # Errors
     /// `InvalidInput` where there are too many; those of storage.
-    pub fn create_payload_index(&self, path: JsonPath, kind: PayloadFieldType) -> Result<u64> {
+    pub fn create_payload_index(&self, path: JsonPath, params: impl Into<PayloadIndexParams>) -> Result<u64> {
+        let params = params.into();
         let _alone = self.gate.write(); // nothing is written while the points are read
         let mut config = self.config();
         let key = path.as_str().to_owned();
@@ -130,14 +131,14 @@ impl Collection {
                 "the collection has {MAX_PAYLOAD_INDEXES} payload indexes, more are not allowed"
             )));
         }
-        let mut index = PayloadIndex::new(path, kind);
+        let mut index = PayloadIndex::new(path, params.clone());
         let slots: Vec<_> = self.memory.state.read().slots.iter().map(|(&id, &slot)| (id, slot)).collect();
         for (id, slot) in slots {
             if let Some(payload) = self.volume.payload(id)? {
                 index.insert(slot, &payload);
             }
         }
-        config.payload_indexes.insert(key.clone(), kind);
+        config.payload_indexes.insert(key.clone(), params);
         let version = self.volume.commit(Change::Configure(config))?;
         self.memory.state.write().payload_indexes.insert(key, index);
         Ok(version)

@@ -100,12 +100,12 @@ pub async fn create_index(
     clock
         .run(async {
             let name = named(&path)?;
-            let kind = body.0.kind()?;
+            let params = body.0.params()?;
             let field = JsonPath::parse(&body.0.field_name)
                 .map_err(|why| Error::InvalidInput(format!("field_name: {why}")))?;
             let version = state
                 .engine
-                .on(&name, move |collection| collection.create_payload_index(field, kind))
+                .on(&name, move |collection| collection.create_payload_index(field, params))
                 .await?;
             Ok(json!({"operation_id": version, "status": "completed"}))
         })

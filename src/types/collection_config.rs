@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Distance, JsonPath, TextTemplates, VectorName};
+use super::{Distance, JsonPath, PayloadIndexParams, TextTemplates, VectorName};
 use crate::error::{Error, Result};
 
 /// A collection's name: 1 to 64 of letters, digits, `_` and `-`.
@@ -83,28 +83,6 @@ impl Default for HnswParams {
     }
 }
 
-/// What a payload index holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PayloadFieldType {
-    /// Strings, compared exactly.
-    Keyword,
-    /// 64-bit integers.
-    Integer,
-    /// 64-bit floats.
-    Float,
-    /// true and false.
-    Bool,
-    /// RFC 3339 moments.
-    Datetime,
-    /// UUID strings.
-    Uuid,
-    /// Words of a text.
-    Text,
-    /// Points on the globe.
-    Geo,
-}
-
 /// A collection's configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CollectionConfig {
@@ -115,7 +93,7 @@ pub struct CollectionConfig {
     pub hnsw: HnswParams,
     /// Payload fields that have an index, by path.
     #[serde(default)]
-    pub payload_indexes: BTreeMap<String, PayloadFieldType>,
+    pub payload_indexes: BTreeMap<String, PayloadIndexParams>,
     /// The client's own notes on the collection, as sent.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub metadata: serde_json::Map<String, serde_json::Value>,

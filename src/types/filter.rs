@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{JsonPath, PointId, VectorName};
+use super::{GeoArea, JsonPath, PointId, VectorName};
 
 /// All of `must`, none of `must_not`, at least one of `should` (if there is any), and at least
 /// `min_should.count` of `min_should.conditions`. An empty filter lets every point through.
@@ -70,6 +70,8 @@ pub enum FieldCondition {
     DatetimeRange(DatetimeRange),
     /// How many values there are at the key (an array counts its elements, null and absent are 0).
     ValuesCount(Range),
+    /// A place within an area.
+    Geo(GeoArea),
 }
 
 /// Equality with values.
@@ -81,8 +83,17 @@ pub enum Match {
     Any(Vec<MatchValue>),
     /// There is a value, and it is none of these.
     Except(Vec<MatchValue>),
-    /// Every word of the text occurs in the value, whatever the case.
+    /// Every word of the text occurs in the value, in the form that the field's text index gives
+    /// words; without one whatever the case.
     Text(String),
+    /// A word of the text occurs in the value.
+    TextAny(String),
+    /// The words of the text stand in the value one after the other.
+    Phrase(String),
+    /// A string that begins with this, letter by letter.
+    Prefix(String),
+    /// A string that has this somewhere, letter by letter.
+    Substring(String),
 }
 
 /// A value that can be compared for equality.
@@ -161,6 +172,28 @@ impl Filter {
             && self.must_not.is_empty()
             && self.should.is_empty()
             && self.min_should.is_none()
+    }
+
+    /// Calls for every condition but those that are filters, which are gone into; `Nested` is
+    /// called for and not gone into: what is in it stands under another path.
+    pub fn each_condition<'a>(&'a self, call: &mut dyn FnMut(&'a Condition)) {
+        let counted = self.min_should.iter().flat_map(|min_should| &min_should.conditions);
+        for condition in self.must.iter().chain(&self.must_not).chain(&self.should).chain(counted) {
+            match condition {
+                Condition::Filter(filter) => filter.each_condition(call),
+                other => call(other),
+            }
+        }
+    }
+
+    /// How many conditions it holds, those of inner filters among them.
+    pub fn conditions(&self) -> usize {
+        let of = |condition: &Condition| match condition {
+            Condition::Nested { filter, .. } | Condition::Filter(filter) => 1 + filter.conditions(),
+            _ => 1,
+        };
+        let counted = self.min_should.iter().flat_map(|min_should| &min_should.conditions);
+        self.must.iter().chain(&self.must_not).chain(&self.should).chain(counted).map(of).sum()
     }
 }
 

@@ -4,19 +4,25 @@
 mod collection_config;
 mod distance;
 mod filter;
+mod geo;
 mod payload;
+mod payload_field;
 mod point;
 mod point_id;
 mod text_templates;
 mod vector;
+mod words;
 
-pub use collection_config::{CollectionConfig, CollectionName, HnswParams, PayloadFieldType, VectorParams};
+pub use collection_config::{CollectionConfig, CollectionName, HnswParams, VectorParams};
 pub use distance::{Distance, Order};
 pub use filter::{
     Condition, DatetimeRange, FieldCondition, Filter, Match, MatchValue, MinShould, Range, parse_datetime,
 };
+pub use geo::{GeoArea, GeoBounds, GeoPoint};
 pub use payload::{JsonPath, Payload, PayloadSelector, merge_payload};
+pub use payload_field::{PayloadFieldType, PayloadIndexParams};
 pub use point::{Point, Record, ScoredPoint};
 pub use point_id::PointId;
 pub use text_templates::TextTemplates;
 pub use vector::{DEFAULT_VECTOR, MIN_NORM, NamedVectors, VectorName, check_vector};
+pub use words::{TextOptions, Tokenizer};

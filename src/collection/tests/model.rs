@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, HashSet};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::super::filter::{Subject, matches};
+use super::super::filter::{Subject, Texts, matches};
 use super::*;
 use crate::distance;
-use crate::types::{DatetimeRange, MinShould, parse_datetime};
+use crate::types::{DatetimeRange, GeoArea, GeoPoint, MinShould, parse_datetime};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -33,7 +33,8 @@ impl Model {
     fn lets_through(&self, filter: &Filter) -> Vec<PointId> {
         let passes = |(id, (_, payload, vectors)): (&PointId, &(u64, Payload, NamedVectors))| {
             let names: Vec<&str> = vectors.keys().map(String::as_str).collect();
-            matches(filter, Subject { id: Some(*id), payload, vectors: &names }).then_some(*id)
+            matches(filter, Subject { id: Some(*id), payload, vectors: &names, texts: &Texts::new() })
+                .then_some(*id)
         };
         self.points.iter().filter_map(passes).collect()
     }
@@ -130,11 +131,12 @@ fn an_id() -> impl Strategy<Value = PointId> {
 
 fn a_scalar() -> impl Strategy<Value = Value> {
     prop_oneof![
-        prop::sample::select(vec!["x", "y", "red house", "Red"]).prop_map(Value::from),
+        prop::sample::select(vec!["x", "y", "red house", "house of red", "Red"]).prop_map(Value::from),
         prop::sample::select(MOMENTS.to_vec()).prop_map(Value::from),
         (-2i64..3).prop_map(Value::from),
         prop::sample::select(vec![-0.5, 0.5, 2.0]).prop_map(Value::from),
         any::<bool>().prop_map(Value::from),
+        a_place().prop_map(|place| json!({"lon": place.lon * 1.01, "lat": place.lat})),
         Just(Value::Null),
     ]
 }
@@ -147,6 +149,26 @@ fn a_payload() -> impl Strategy<Value = Payload> {
     let fields = KEYS.map(|key| prop::option::of(a_value()).prop_map(move |value| (key, value)));
     let kept = |(key, value): (&str, Option<Value>)| Some((key.to_owned(), value?));
     fields.prop_map(move |fields| fields.into_iter().filter_map(kept).collect())
+}
+
+fn a_place() -> impl Strategy<Value = GeoPoint> {
+    (-4i8..5, -3i8..4).prop_map(|(x, y)| GeoPoint { lon: 44.9 * f64::from(x), lat: 29.9 * f64::from(y) })
+}
+
+fn an_area() -> impl Strategy<Value = GeoArea> {
+    prop_oneof![
+        (a_place(), a_place()).prop_map(|(top_left, bottom_right)| GeoArea::Box { top_left, bottom_right }),
+        (a_place(), 1.0..2e7).prop_map(|(center, radius)| GeoArea::Circle { center, radius }),
+        (prop::collection::vec(a_place(), 3..6), prop::option::of(prop::collection::vec(a_place(), 3..5)))
+            .prop_map(|(exterior, hole)| {
+                let closed = |mut ring: Vec<GeoPoint>| {
+                    ring.push(ring[0]);
+                    ring
+                };
+                let interiors = hole.into_iter().map(closed).collect();
+                GeoArea::Polygon { exterior: closed(exterior), interiors }
+            }),
+    ]
 }
 
 fn a_match_value() -> impl Strategy<Value = MatchValue> {
@@ -172,7 +194,13 @@ fn a_field_condition() -> impl Strategy<Value = FieldCondition> {
             .prop_map(|values| FieldCondition::Match(Match::Any(values))),
         prop::collection::vec(a_match_value(), 0..3)
             .prop_map(|values| FieldCondition::Match(Match::Except(values))),
-        Just(FieldCondition::Match(Match::Text("red".into()))),
+        (0..5_usize, prop::sample::select(vec!["red", "red house", "house x", "", "Re"])).prop_map(
+            |(kind, text)| {
+                let made = [Match::Text, Match::TextAny, Match::Phrase, Match::Prefix, Match::Substring];
+                FieldCondition::Match(made[kind](text.to_owned()))
+            }
+        ),
+        an_area().prop_map(FieldCondition::Geo),
         range.clone().prop_map(FieldCondition::Range),
         datetimes.prop_map(FieldCondition::DatetimeRange),
         range.prop_map(FieldCondition::ValuesCount),

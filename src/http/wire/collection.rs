@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::object::{Object, expected};
 use crate::collection::CollectionInfo;
 use crate::error::{Error, Result};
-use crate::types::{CollectionConfig, Distance, HnswParams, PayloadFieldType, VectorParams};
+use crate::types::{CollectionConfig, Distance, HnswParams, PayloadIndexParams, VectorParams};
 
 /// `PUT /collections/{c}`. Fields that tune other servers are kept and echoed.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -224,7 +224,13 @@ pub fn describe(config: &CollectionConfig, info: &CollectionInfo) -> Value {
     let schema: Map<_, _> = info
         .payload_indexes
         .iter()
-        .map(|index| (index.path.clone(), json!({"data_type": index.kind, "points": index.points})))
+        .map(|index| {
+            let mut described = json!({"data_type": index.params.kind, "points": index.points});
+            if let Some(sent) = index.params.sent() {
+                described["params"] = Value::Object(sent.clone());
+            }
+            (index.path.clone(), described)
+        })
         .collect();
     let mut described = json!({
         "status": if info.read_only.is_some() { "red" } else if info.building { "yellow" } else { "green" },
@@ -278,7 +284,9 @@ pub struct PayloadIndexBody {
     /// Path of the payload field.
     pub field_name: String,
     /// `keyword`, `integer`, `float`, `bool`, `datetime`, `uuid`, `text`, `geo`, or an object
-    /// whose `type` is one of them.
+    /// whose `type` is one of them, with `is_tenant`, `is_principal`, `lookup`, `range`, `on_disk`
+    /// (kept and echoed) and for `text` with `tokenizer` (`word`, `whitespace`, `prefix`),
+    /// `lowercase`, `min_token_len`, `max_token_len` and `phrase_matching`.
     #[serde(default)]
     #[schema(value_type = Value)]
     pub field_schema: Option<Value>,
@@ -287,17 +295,8 @@ pub struct PayloadIndexBody {
 impl PayloadIndexBody {
     /// # Errors
     /// An error that names the field.
-    pub fn kind(&self) -> Result<PayloadFieldType> {
-        let name = match &self.field_schema {
-            Some(Value::Object(map)) => map.get("type").cloned().unwrap_or_default(),
-            Some(other) => other.clone(),
-            None => Value::Null,
-        };
-        serde_json::from_value(name.clone()).map_err(|_| {
-            Error::MalformedBody(format!(
-                "field_schema: {name} is unknown, use keyword, integer, float, bool, datetime, uuid, text or geo"
-            ))
-        })
+    pub fn params(&self) -> Result<PayloadIndexParams> {
+        PayloadIndexParams::read(self.field_schema.as_ref().unwrap_or(&Value::Null))
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::geo;
 use super::object::{Object, expected};
 use crate::error::{Error, Result};
 use crate::types::{
@@ -18,13 +19,33 @@ const MAX_DEPTH: usize = 16;
 const MAX_CONDITIONS: usize = 1024;
 /// Most values of `any`, `except` and `has_id`.
 const MAX_VALUES: usize = 65_536;
+/// Most conditions of a whole filter: each is asked of every point that the indexes leave open.
+const MAX_CONDITIONS_IN_ALL: usize = 4096;
+/// Most bytes of a text that is looked for.
+const MAX_TEXT: usize = 65_536;
+
+/// The text matches by their key.
+const TEXTS: [(&str, fn(String) -> Match); 5] = [
+    ("text", Match::Text),
+    ("text_any", Match::TextAny),
+    ("phrase", Match::Phrase),
+    ("prefix", Match::Prefix),
+    ("substring", Match::Substring),
+];
 
 /// Reads a filter at `place`.
 ///
 /// # Errors
 /// `MalformedBody`, `InvalidInput` or `Validation` that names the place.
 pub fn parse(value: Value, place: &str) -> Result<Filter> {
-    parse_at(value, place, 0)
+    let filter = parse_at(value, place, 0)?;
+    let conditions = filter.conditions();
+    if conditions > MAX_CONDITIONS_IN_ALL {
+        return Err(Error::Validation(format!(
+            "{place} holds {conditions} conditions in all, at most {MAX_CONDITIONS_IN_ALL}"
+        )));
+    }
+    Ok(filter)
 }
 
 /// Reads a filter that may be absent.
@@ -53,6 +74,9 @@ fn parse_at(value: Value, place: &str, depth: usize) -> Result<Filter> {
                 .count("min_count")?
                 .ok_or_else(|| Error::MalformedBody(format!("{at}: field is missing")))?;
             inner.finish()?;
+            if count == 0 {
+                return Err(Error::Validation(format!("{at} is 0, it must be 1 or more")));
+            }
             Some(MinShould { conditions, count })
         }
     };
@@ -104,7 +128,7 @@ fn condition(value: Value, place: &str, depth: usize) -> Result<Condition> {
     } else {
         object.finish()?;
         return Err(Error::MalformedBody(format!(
-            "{place}: expected a condition: `key` with `match`, `range` or `values_count`, or one of `is_empty`, `is_null`, `has_id`, `has_vector`, `nested`, or a filter"
+            "{place}: expected a condition: `key` with `match`, `range`, `values_count` or a geo condition, or one of `is_empty`, `is_null`, `has_id`, `has_vector`, `nested`, or a filter"
         )));
     };
     object.finish()?;
@@ -130,12 +154,9 @@ fn field(mut object: Object) -> Result<Condition> {
         };
         found.push(FieldCondition::ValuesCount(range));
     }
-    for unsupported in ["geo_bounding_box", "geo_radius", "geo_polygon"] {
-        if object.take(unsupported).is_some() {
-            return Err(Error::InvalidInput(format!(
-                "{}: geo conditions are not supported",
-                object.at(unsupported)
-            )));
+    for kind in geo::KINDS {
+        if let Some(value) = object.take(kind) {
+            found.push(FieldCondition::Geo(geo::area(kind, value, object.at(kind))?));
         }
     }
     let empty = (object.boolean("is_empty")?, object.boolean("is_null")?);
@@ -146,7 +167,7 @@ fn field(mut object: Object) -> Result<Condition> {
         (0, (Some(wanted), None)) => Ok(flag(Condition::IsEmpty(key), wanted)),
         (0, (None, Some(wanted))) => Ok(flag(Condition::IsNull(key), wanted)),
         (0, _) => Err(Error::MalformedBody(format!(
-            "{}: a condition on a field needs `match`, `range` or `values_count`",
+            "{}: a condition on a field needs `match`, `range`, `values_count` or a geo condition",
             place.trim_end_matches('.')
         ))),
         (1, _) => Ok(field(found.remove(0))),
@@ -167,28 +188,27 @@ fn flag(condition: Condition, wanted: bool) -> Condition {
 fn matching(value: Value, place: String) -> Result<Match> {
     let mut object = Object::new(value, place)?;
     let one = (object.take("value"), object.take("any"), object.take("except"));
-    let text = (object.string("text")?, object.string("text_any")?, object.string("phrase")?);
-    let found = match (one, text) {
-        ((Some(value), None, None), (None, None, None)) => {
-            Match::Value(match_value(value, &object.at("value"))?)
+    let mut texts: Vec<Match> = Vec::new();
+    for (key, made) in TEXTS {
+        if let Some(text) = object.string(key)? {
+            if text.len() > MAX_TEXT {
+                let (at, length) = (object.at(key), text.len());
+                return Err(Error::Validation(format!("{at} holds {length} bytes, at most {MAX_TEXT}")));
+            }
+            texts.push(made(text));
         }
-        ((None, Some(values), None), (None, None, None)) => {
-            Match::Any(match_values(values, &object.at("any"))?)
-        }
-        ((None, None, Some(values)), (None, None, None)) => {
-            Match::Except(match_values(values, &object.at("except"))?)
-        }
-        ((None, None, None), (Some(text), None, None)) => Match::Text(text),
-        ((None, None, None), (None, Some(_), _) | (None, _, Some(_))) => {
-            return Err(Error::InvalidInput(format!(
-                "{}: only `text` is supported of the text matches",
-                object.at("text_any|phrase")
-            )));
-        }
+    }
+    let found = match (one, texts.pop(), texts.is_empty()) {
+        ((Some(value), None, None), None, _) => Match::Value(match_value(value, &object.at("value"))?),
+        ((None, Some(values), None), None, _) => Match::Any(match_values(values, &object.at("any"))?),
+        ((None, None, Some(values)), None, _) => Match::Except(match_values(values, &object.at("except"))?),
+        ((None, None, None), Some(text), true) => text,
         _ => {
+            let place = object.at("");
+            object.finish()?;
             return Err(Error::MalformedBody(format!(
-                "{}: expected exactly one of `value`, `any`, `except`, `text`",
-                object.at("").trim_end_matches('.')
+                "{}: expected exactly one of `value`, `any`, `except`, `text`, `text_any`, `phrase`, `prefix`, `substring`",
+                place.trim_end_matches('.')
             )));
         }
     };
@@ -292,6 +312,7 @@ mod tests {
                     {"key": "n", "match": {"any": [1, 2]}},
                     {"key": "n", "range": {"gte": 1, "lt": 5.5}},
                     {"key": "t", "range": {"gte": "2026-01-01T00:00:00Z"}},
+                    {"key": "at", "geo_radius": {"center": {"lon": 7.4, "lat": 46.9}, "radius": 1000}},
                     {"nested": {"key": "items[]", "filter": {"must": {"key": "x", "match": {"value": true}}}}},
                     {"should": [{"is_null": {"key": "a"}}]}
                 ],
@@ -302,7 +323,7 @@ mod tests {
             "filter",
         )
         .unwrap();
-        assert_eq!((filter.must.len(), filter.must_not.len(), filter.should.len()), (6, 1, 2));
+        assert_eq!((filter.must.len(), filter.must_not.len(), filter.should.len()), (7, 1, 2));
         assert!(matches!(
             filter.must[3],
             Condition::Field { condition: FieldCondition::DatetimeRange(_), .. }
@@ -318,7 +339,8 @@ mod tests {
             (json!({"must": [{"key": "a", "match": {}}]}), "filter.must[0].match"),
             (json!({"must": [{"key": "a", "range": {"gte": []}}]}), "filter.must[0].range.gte"),
             (json!({"must": [{"key": "a", "range": {"gte": "noon"}}]}), "filter.must[0].range.gte"),
-            (json!({"must": [{"key": "a", "geo_radius": {}}]}), "filter.must[0].geo_radius"),
+            (json!({"must": [{"key": "a", "geo_radius": {}}]}), "filter.must[0].geo_radius.center"),
+            (json!({"must": [{"key": "a", "match": {"text": "a", "phrase": "b"}}]}), "filter.must[0].match"),
             (json!({"must": [{"has_id": ["x"]}]}), "filter.must[0].has_id[0]"),
             (json!({"must": 5}), "filter.must"),
             (json!({"mist": []}), "filter.mist"),

@@ -5,6 +5,7 @@
 pub mod adapt;
 pub mod collection;
 pub mod filter;
+mod geo;
 pub mod inference;
 pub mod object;
 pub mod point;
