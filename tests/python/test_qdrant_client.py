@@ -125,6 +125,34 @@ CONDITIONS = [
     models.IsEmptyCondition(is_empty=models.PayloadField(key="tags")),
     models.IsNullCondition(is_null=models.PayloadField(key="maybe")),
     models.HasIdCondition(has_id=[1, 2, 3, 50]),
+    models.HasVectorCondition(has_vector=""),
+    models.FieldCondition(key="tags", values_count=models.ValuesCount(gte=1, lt=3)),
+    models.FieldCondition(key="when", range=models.DatetimeRange(gte="2026-02-01T00:00:00Z")),
+    models.FieldCondition(key="title", match=models.MatchText(text="red house")),
+    models.FieldCondition(key="title", match=models.MatchTextAny(text_any="blue house")),
+    models.FieldCondition(key="title", match=models.MatchPhrase(phrase="red house")),
+    models.FieldCondition(
+        key="at", geo_radius=models.GeoRadius(center=models.GeoPoint(lon=170, lat=40), radius=3_000_000)
+    ),
+    models.FieldCondition(
+        key="at",
+        geo_bounding_box=models.GeoBoundingBox(
+            top_left=models.GeoPoint(lon=100, lat=60), bottom_right=models.GeoPoint(lon=-100, lat=-60)
+        ),
+    ),
+    models.FieldCondition(
+        key="at",
+        geo_polygon=models.GeoPolygon(
+            exterior=models.GeoLineString(
+                points=[models.GeoPoint(lon=x, lat=y) for x, y in [(-90, -50), (90, -50), (0, 80), (-90, -50)]]
+            ),
+            interiors=[
+                models.GeoLineString(
+                    points=[models.GeoPoint(lon=x, lat=y) for x, y in [(-20, -20), (20, -20), (0, 20), (-20, -20)]]
+                )
+            ],
+        ),
+    ),
     models.NestedCondition(
         nested=models.Nested(
             key="items",
@@ -145,6 +173,13 @@ def payload(random) -> dict:
         made["tags"] = [str(t) for t in random.choice(["a", "b", "c"], size=random.integers(3), replace=False)]
     if random.random() < 0.5:
         made["maybe"] = None
+    if random.random() < 0.8:
+        made["title"] = " ".join(random.choice(["Red", "house", "blue", "door"], size=random.integers(1, 5)))
+    if random.random() < 0.8:
+        places = [{"lon": float(random.uniform(-180, 180)), "lat": float(random.uniform(-90, 90))} for _ in range(2)]
+        made["at"] = places if random.random() < 0.3 else places[0]
+    if random.random() < 0.5:
+        made["when"] = f"2026-0{random.integers(1, 6)}-1{random.integers(9)}T00:00:00Z"
     made["deep"] = {"flag": bool(random.random() < 0.5)}
     made["items"] = [{"k": str(random.choice(["u", "w"])), "v": int(random.integers(4))} for _ in range(random.integers(3))]
     return made
@@ -152,12 +187,24 @@ def payload(random) -> dict:
 
 def random_filter(random) -> models.Filter:
     pick = lambda: [CONDITIONS[i] for i in random.choice(len(CONDITIONS), size=random.integers(3), replace=False)]
-    return models.Filter(must=pick() or None, should=pick() or None, must_not=pick()[:1] or None)
+    counted = models.MinShould(conditions=pick() + pick(), min_count=int(random.integers(1, 3)))
+    return models.Filter(
+        must=pick() or None, should=pick() or None, must_not=pick()[:1] or None,
+        min_should=counted if counted.conditions and random.random() < 0.3 else None,
+    )
+
+
+INDEXES = {
+    "n": "integer", "x": "float", "tags": "keyword", "deep.flag": "bool", "items[].k": "keyword", "maybe": "keyword",
+    "when": "datetime", "at": "geo",
+    "title": models.TextIndexParams(type="text", tokenizer="word", lowercase=True, phrase_matching=True),
+}
 
 
 @pytest.mark.parametrize("distance", list(models.Distance))
 @pytest.mark.parametrize("seed", [1, 2])
-def test_random_operations_end_as_in_the_client_s_own_exact_implementation(client, distance, seed):
+@pytest.mark.parametrize("indexed", [False, True])
+def test_random_operations_end_as_in_the_client_s_own_exact_implementation(client, distance, seed, indexed):
     """Differential: the same random operations on this server and on QdrantClient(":memory:")."""
     random = np.random.default_rng(seed)
     reference = QdrantClient(":memory:")
@@ -165,6 +212,10 @@ def test_random_operations_end_as_in_the_client_s_own_exact_implementation(clien
     both = [client, reference]
     for one in both:
         one.create_collection("c", vectors_config=config)
+    if indexed:
+        for field, schema in INDEXES.items():
+            client.create_payload_index("c", field, schema)
+        assert client.get_collection("c").payload_schema["title"].params.phrase_matching
     for step in range(60):
         kind = random.random()
         if kind < 0.5:

@@ -142,6 +142,14 @@ fn every_condition_of_a_filter_keeps_what_it_says_with_and_without_an_index() {
             json!({"must": [{"key": "tags", "values_count": {"gte": 2}}, {"must_not": [{"has_id": [5]}]}]}),
             vec![1, 2, 3, 4],
         ),
+        (json!({"must": [{"key": "tags", "match": {"text": "T4"}}]}), vec![4]),
+        (json!({"must": [{"key": "tags", "match": {"text_any": "t4 t5 t9"}}]}), vec![4, 5]),
+        (json!({"must": [{"key": "tags", "match": {"phrase": "t4 t5"}}]}), vec![]),
+        (json!({"must": [{"key": "tags", "match": {"prefix": "t4"}}]}), vec![4]),
+        (
+            json!({"must": [{"key": "n", "geo_radius": {"center": {"lon": 0, "lat": 0}, "radius": 1e8}}]}),
+            vec![],
+        ),
         (json!({}), vec![1, 2, 3, 4, 5]),
     ];
     let check = |when: &str| {
@@ -165,6 +173,11 @@ fn every_condition_of_a_filter_keeps_what_it_says_with_and_without_an_index() {
     check("with indexes");
     let schema = server.get("/collections/c").ok()["payload_schema"].clone();
     assert_eq!(schema["n"], json!({"data_type": "integer", "points": 5}));
+    let params = json!({"type": "keyword", "is_tenant": true, "on_disk": true});
+    server.put("/collections/c/index", &json!({"field_name": "tags", "field_schema": params})).ok();
+    check("with an index made anew with parameters");
+    let schema = server.get("/collections/c").ok()["payload_schema"].clone();
+    assert_eq!(schema["tags"]["params"], params);
     server.delete("/collections/c/index/n").ok();
     assert!(server.get("/collections/c").ok()["payload_schema"]["n"].is_null());
     server

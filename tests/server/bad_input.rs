@@ -225,6 +225,29 @@ fn queries() -> Vec<Case> {
             "geo condition",
             json!({"query": [1, 2, 3, 4], "filter": {"must": [{"key": "a", "geo_radius": {"radius": 1}}]}}),
         ),
+        query(
+            "geo condition off the map",
+            json!({"query": [1, 2, 3, 4], "filter": {"must": [{"key": "a", "geo_radius":
+                {"center": {"lon": 181, "lat": 0}, "radius": 1}}]}}),
+        ),
+        query(
+            "polygon of two points",
+            json!({"query": [1, 2, 3, 4], "filter": {"must": [{"key": "a", "geo_polygon": {"exterior":
+                {"points": [{"lon": 0, "lat": 0}, {"lon": 1, "lat": 1}]}}}]}}),
+        ),
+        query(
+            "text that is too long",
+            json!({"query": [1, 2, 3, 4], "filter": {"must": [{"key": "a", "match": {"text": "a".repeat(70_000)}}]}}),
+        ),
+        query(
+            "min_should of none",
+            json!({"query": [1, 2, 3, 4], "filter": {"min_should": {"conditions": [], "min_count": 0}}}),
+        ),
+        query(
+            "too many conditions in all",
+            json!({"query": [1, 2, 3, 4], "filter": {"must": vec![json!({"must": vec![json!({"has_id": []}); 1000]}); 5]}}),
+        ),
+        query("filter that nests too deep", json!({"query": [1, 2, 3, 4], "filter": nested(40)})),
         query("with_payload is a number", json!({"query": [1, 2, 3, 4], "with_payload": 3})),
         query("with_vector names what is not there", json!({"query": [1, 2, 3, 4], "with_vector": ["x"]})),
         sent("no searches", "POST", "/collections/c/points/query/batch", &json!({"searches": []})),
@@ -239,6 +262,10 @@ fn queries() -> Vec<Case> {
         case("timeout is a word", "GET", "/collections?timeout=soon", ""),
         case("timeout is zero", "GET", "/collections?timeout=0", ""),
     ]
+}
+
+fn nested(depth: usize) -> Value {
+    (0..depth).fold(json!({}), |inner, _| json!({"must": [inner]}))
 }
 
 fn collections() -> Vec<Case> {
@@ -281,6 +308,24 @@ fn collections() -> Vec<Case> {
             "PUT",
             "/collections/c/index",
             &json!({"field_name": "a", "field_schema": "blob"}),
+        ),
+        sent(
+            "index of texts in many languages",
+            "PUT",
+            "/collections/c/index",
+            &json!({"field_name": "a", "field_schema": {"type": "text", "tokenizer": "multilingual"}}),
+        ),
+        sent(
+            "index of words that are too long",
+            "PUT",
+            "/collections/c/index",
+            &json!({"field_name": "a", "field_schema": {"type": "text", "max_token_len": 5000}}),
+        ),
+        sent(
+            "index with a parameter of another kind",
+            "PUT",
+            "/collections/c/index",
+            &json!({"field_name": "a", "field_schema": {"type": "keyword", "lowercase": true}}),
         ),
         sent(
             "index of a broken path",
