@@ -8,8 +8,7 @@ use roaring::RoaringBitmap;
 
 use super::key::Key;
 
-/// A block with more keys is cut in two. Measured at 100,000 distinct floats: half of them are put
-/// together in 0.3 ms; without blocks in 5 ms.
+/// A block with more keys is cut in two.
 const MAX_KEYS: usize = 1024;
 
 /// The slots of one key; most keys of a field with many values have one.
