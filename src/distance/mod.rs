@@ -20,7 +20,7 @@ mod bytes;
 mod neon;
 mod scalar;
 
-pub use bytes::{ByteKernel, Line, QueryLine, byte_kernel, prefetch};
+pub use bytes::{ByteKernel, Line, PairKernel, QueryLine, byte_kernel, pair_kernel, prefetch};
 
 /// Compares two vectors of equal length. (Of unequal ones it reads the common part.)
 pub type Kernel = fn(&[f32], &[f32]) -> f32;

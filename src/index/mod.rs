@@ -306,14 +306,15 @@ fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, ef: u
     let near: Vec<Near> = match graph.bytes() {
         Some(bytes) => {
             let query = bytes.query(probe.vector);
-            let met = graph.walk(ef, |row| query.rank(row), |row| query.prefetch(row));
+            let met = graph.walk(ef, |rows, out| query.ranks(rows, out), |row| query.prefetch(row));
             let mut best: Vec<Near> = met.into_iter().filter(kept).collect();
             best.truncate(rescored(&best, search.limit, query.doubtful()));
             best.iter().for_each(|near| distance::prefetch(rows.vector(near.number)));
             best.into_iter().map(|near| Near { rank: exact(near.number), ..near }).collect()
         }
         None => {
-            let met = graph.walk(ef, exact, |row| distance::prefetch(rows.vector(row)));
+            let ranks = |of: &[u32], out: &mut [f32]| of.iter().zip(out).for_each(|(&row, out)| *out = exact(row));
+            let met = graph.walk(ef, ranks, |row| distance::prefetch(rows.vector(row)));
             met.into_iter().filter(kept).collect()
         }
     };
