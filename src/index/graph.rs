@@ -15,6 +15,7 @@ use super::quantised::Quantised;
 use crate::distance::prefetch;
 
 const NONE: u32 = u32::MAX;
+const AT_A_TIME: usize = 3;
 
 /// One row's neighbours on the upper layers.
 #[derive(Debug)]
@@ -315,22 +316,37 @@ impl Graph {
             pool.push(Candidate { rank: start.rank, row: start.number, expanded: false });
             visited[start.number as usize / 64] |= 1 << (start.number % 64);
             let mut at = 0;
-            while let Some(candidate) = pool.get_mut(at) {
-                if candidate.expanded {
+            loop {
+                while pool.get(at).is_some_and(|candidate| candidate.expanded) {
                     at += 1;
-                    continue;
                 }
-                candidate.expanded = true;
-                fresh.clear();
-                for row in self.lines_of(candidate.row).iter().flat_map(|line| line.0) {
-                    if row == NONE {
-                        break;
+                let mut taken = [NONE; AT_A_TIME];
+                let mut next = at;
+                for taken in &mut taken {
+                    while pool.get(next).is_some_and(|candidate| candidate.expanded) {
+                        next += 1;
                     }
-                    let (word, bit) = (&mut visited[row as usize / 64], 1u64 << (row % 64));
-                    if *word & bit == 0 {
-                        *word |= bit;
-                        fetch(row);
-                        fresh.push(row);
+                    if let Some(candidate) = pool.get_mut(next) {
+                        candidate.expanded = true;
+                        *taken = candidate.row;
+                    }
+                }
+                if taken[0] == NONE {
+                    break;
+                }
+                fresh.clear();
+                for taken in taken {
+                    if taken == NONE { break; }
+                    for row in self.lines_of(taken).iter().flat_map(|line| line.0) {
+                        if row == NONE {
+                            break;
+                        }
+                        let (word, bit) = (&mut visited[row as usize / 64], 1u64 << (row % 64));
+                        if *word & bit == 0 {
+                            *word |= bit;
+                            fetch(row);
+                            fresh.push(row);
+                        }
                     }
                 }
                 ranked.resize(fresh.len(), 0.0);
@@ -352,7 +368,7 @@ impl Graph {
                     }
                 }
                 at = best.min(at + 1);
-                if let Some(next) = pool.get(at) {
+                for next in pool[at..].iter().filter(|candidate| !candidate.expanded).take(AT_A_TIME) {
                     prefetch(self.lines_of(next.row));
                 }
             }
