@@ -39,15 +39,6 @@ pub fn byte_kernel(lines_per_row: usize) -> ByteKernel {
     available(lines_per_row).first().map_or(scalar as ByteKernel, |(_, kernel)| *kernel)
 }
 
-/// Sum of the products of two stored vectors' components, exact, without their 128.
-pub type PairKernel = fn(&[Line], &[Line]) -> i32;
-
-/// The fastest of this machine.
-pub fn pair_kernel() -> PairKernel {
-    static CHOSEN: OnceLock<PairKernel> = OnceLock::new();
-    *CHOSEN.get_or_init(|| pairs().first().map_or(scalar_pair as PairKernel, |(_, kernel)| *kernel))
-}
-
 /// The lines of a row.
 #[inline(always)]
 fn row_of(lines: &[Line], row: u32, width: usize) -> &[Line] {
@@ -95,6 +86,7 @@ fn available(lines_per_row: usize) -> Vec<(&'static str, ByteKernel)> {
     if std::arch::is_aarch64_feature_detected!("neon") {
         all.push(("neon", arm::neon));
     }
+    #[cfg(not(target_arch = "x86_64"))]
     let _ = lines_per_row;
     all.push(("scalar", scalar));
     all
@@ -110,22 +102,41 @@ fn scalar(lines: &[Line], rows: &[u32], query: &[QueryLine], out: &mut [i32]) {
     }
 }
 
-/// As [`available`].
-fn pairs() -> Vec<(&'static str, PairKernel)> {
-    let mut all: Vec<(&'static str, PairKernel)> = Vec::new();
+/// Sums of a query's bytes where bits of some rows are set: a word a line. As [`ByteKernel`].
+pub type BitKernel = fn(words: &[u64], rows: &[u32], query: &[QueryLine], out: &mut [i32]);
+
+/// The fastest of this machine.
+pub fn bit_kernel() -> BitKernel {
+    static CHOSEN: OnceLock<BitKernel> = OnceLock::new();
+    *CHOSEN.get_or_init(|| bit_sums().first().map_or(scalar_bits as BitKernel, |(_, kernel)| *kernel))
+}
+
+fn bit_sums() -> Vec<(&'static str, BitKernel)> {
+    let mut all: Vec<(&'static str, BitKernel)> = Vec::new();
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
-        all.push(("avx512vnni", x86::vnni_pair));
+    if is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vnni")
+    {
+        all.push(("avx512vnni", x86::vnni_bits));
     }
-    all.push(("scalar", scalar_pair));
+    all.push(("scalar", scalar_bits));
     all
 }
 
-fn scalar_pair(a: &[Line], b: &[Line]) -> i32 {
-    let line = |(a, b): (&Line, &Line)| -> i32 {
-        a.0.iter().zip(&b.0).map(|(&x, &y)| (i32::from(x) - 128) * (i32::from(y) - 128)).sum()
+fn scalar_bits(words: &[u64], rows: &[u32], query: &[QueryLine], out: &mut [i32]) {
+    assert_eq!(rows.len(), out.len());
+    let sum = |(&word, line): (&u64, &QueryLine)| -> i32 {
+        line.0
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| word >> at & 1 == 1)
+            .map(|(_, &byte)| i32::from(byte))
+            .sum()
     };
-    a.iter().zip(b).map(line).sum()
+    for (&row, out) in rows.iter().zip(out) {
+        *out = words[row as usize * query.len()..][..query.len()].iter().zip(query).map(sum).sum();
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -135,8 +146,7 @@ mod x86 {
         _mm256_cvtepi8_epi16, _mm256_cvtepu8_epi16, _mm256_extracti128_si256, _mm256_hadd_epi32,
         _mm256_load_si256, _mm256_madd_epi16, _mm256_setzero_si256, _mm256_storeu_si256,
         _mm512_castsi512_si256, _mm512_dpbusd_epi32, _mm512_extracti64x4_epi64, _mm512_load_si512,
-        _mm512_reduce_add_epi32, _mm512_set1_epi8, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_sub_epi32,
-        _mm512_xor_si512,
+        _mm512_maskz_mov_epi8, _mm512_reduce_add_epi32, _mm512_set1_epi8, _mm512_setzero_si512,
     };
 
     use super::{Line, QueryLine, row_of};
@@ -147,25 +157,43 @@ mod x86 {
         unsafe { vnni_sums::<N>(lines, rows, query, out) }
     }
 
-    pub(super) fn vnni_pair(a: &[Line], b: &[Line]) -> i32 {
-        // SAFETY: handed out only where `avx512f` and `avx512vnni` were detected.
-        unsafe { vnni_pair_sum(a, b) }
+    pub(super) fn vnni_bits(words: &[u64], rows: &[u32], query: &[QueryLine], out: &mut [i32]) {
+        // SAFETY: handed out only where `avx512f`, `avx512bw` and `avx512vnni` were detected.
+        unsafe { vnni_bit_sums(words, rows, query, out) }
     }
 
-    #[target_feature(enable = "avx512f,avx512vnni")]
-    fn vnni_pair_sum(a: &[Line], b: &[Line]) -> i32 {
-        let (mut products, mut sum) = (_mm512_setzero_si512(), _mm512_setzero_si512());
-        let (ones, top) = (_mm512_set1_epi8(1), _mm512_set1_epi8(-128));
-        for (a, b) in a.iter().zip(b) {
-            // SAFETY: a line is 64 bytes at an address that 64 divides.
-            let (x, y) = unsafe {
-                (_mm512_load_si512((&raw const a.0).cast()), _mm512_load_si512((&raw const b.0).cast()))
-            };
-            let y = _mm512_xor_si512(y, top); // the byte less 128, signed
-            products = _mm512_dpbusd_epi32(products, x, y);
-            sum = _mm512_dpbusd_epi32(sum, ones, y);
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    fn vnni_bit_sums(words: &[u64], rows: &[u32], query: &[QueryLine], out: &mut [i32]) {
+        assert_eq!(rows.len(), out.len());
+        let ones = _mm512_set1_epi8(1);
+        let words_of = |row: u32| &words[row as usize * query.len()..][..query.len()];
+        let (fours, rest) = rows.as_chunks::<4>();
+        let (sums, last) = out.as_chunks_mut::<4>();
+        for (four, sums) in fours.iter().zip(sums) {
+            let of = four.map(words_of);
+            let mut wide = [_mm512_setzero_si512(); 4];
+            for (at, query) in query.iter().enumerate() {
+                // SAFETY: a line is 64 bytes at an address that 64 divides.
+                let query = unsafe { _mm512_load_si512((&raw const query.0).cast()) };
+                for (wide, words) in wide.iter_mut().zip(of) {
+                    *wide = _mm512_dpbusd_epi32(*wide, _mm512_maskz_mov_epi8(words[at], ones), query);
+                }
+            }
+            let [a, b, c, d] = wide.map(|wide| halved(wide));
+            let sum = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+            let sum = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
+            // SAFETY: `sums` has room for 16 bytes.
+            unsafe { _mm_storeu_si128(sums.as_mut_ptr().cast(), sum) };
         }
-        _mm512_reduce_add_epi32(_mm512_sub_epi32(products, _mm512_slli_epi32::<7>(sum)))
+        for (&row, out) in rest.iter().zip(last) {
+            let mut wide = _mm512_setzero_si512();
+            for (&word, query) in words_of(row).iter().zip(query) {
+                // SAFETY: as above.
+                let query = unsafe { _mm512_load_si512((&raw const query.0).cast()) };
+                wide = _mm512_dpbusd_epi32(wide, _mm512_maskz_mov_epi8(word, ones), query);
+            }
+            *out = _mm512_reduce_add_epi32(wide);
+        }
     }
 
     pub(super) fn avx2(lines: &[Line], rows: &[u32], query: &[QueryLine], out: &mut [i32]) {
@@ -299,7 +327,8 @@ mod tests {
         let count = lines.len().checked_div(query.len()).unwrap_or(3) as u32;
         let rows: Vec<u32> = (0..count).rev().chain((0..count).step_by(2)).collect();
         let exact = |&row: &u32| -> i64 {
-            let products = row_of(lines, row, query.len()).iter().zip(query).flat_map(|(a, b)| a.0.iter().zip(&b.0));
+            let products =
+                row_of(lines, row, query.len()).iter().zip(query).flat_map(|(a, b)| a.0.iter().zip(&b.0));
             products.map(|(&x, &y)| i64::from(x) * i64::from(y)).sum()
         };
         let exact: Vec<i64> = rows.iter().map(exact).collect();
@@ -308,12 +337,6 @@ mod tests {
             kernel(lines, &rows, query, &mut out);
             let out: Vec<i64> = out.into_iter().map(i64::from).collect();
             assert_eq!(out, exact, "{name} of {} lines", query.len());
-        }
-        for (&a, &b) in rows.iter().zip(rows.iter().rev()) {
-            let (a, b) = (row_of(lines, a, query.len()), row_of(lines, b, query.len()));
-            for (name, kernel) in pairs() {
-                assert_eq!(kernel(a, b), scalar_pair(a, b), "{name} of {} lines", query.len());
-            }
         }
     }
 
@@ -328,6 +351,29 @@ mod tests {
                     (0..width).map(|_| QueryLine(std::array::from_fn(|_| rng.random()))).collect();
                 check(&lines, &query);
                 prefetch(&lines);
+            }
+        }
+    }
+
+    #[test]
+    fn every_bit_kernel_adds_up_what_stands_under_set_bits() {
+        let mut rng = SmallRng::seed_from_u64(4);
+        for width in 1..10 {
+            let words: Vec<u64> = (0..width * 7).map(|_| rng.random()).collect();
+            let query: Vec<QueryLine> =
+                (0..width).map(|_| QueryLine(std::array::from_fn(|_| rng.random()))).collect();
+            let rows = [3, 0, 6, 6, 1, 2, 5];
+            let (mut expected, mut out) = ([0; 7], [-1; 7]);
+            scalar_bits(&words, &rows, &query, &mut expected);
+            let all = QueryLine([1; 64]);
+            assert_eq!(words[..1].iter().map(|word| word.count_ones() as i32).sum::<i32>(), {
+                let mut one = [0];
+                scalar_bits(&words[..1], &[0], &[all], &mut one);
+                one[0]
+            });
+            for (name, kernel) in bit_sums() {
+                kernel(&words, &rows, &query, &mut out);
+                assert_eq!(out, expected, "{name} of {width} words");
             }
         }
     }

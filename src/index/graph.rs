@@ -12,10 +12,29 @@ use roaring::RoaringBitmap;
 
 use super::nearest::Near;
 use super::quantised::Quantised;
-use crate::distance::prefetch;
+use crate::distance::{huge_vec, prefetch};
 
 const NONE: u32 = u32::MAX;
+/// Candidates that are looked around from at a time, so that their reads overlap: a little more is looked
+/// at in less time.
 const AT_A_TIME: usize = 3;
+
+/// How a walk ranks rows.
+pub(super) trait Ranker {
+    /// Smaller is nearer.
+    fn ranks(&self, rows: &[u32], out: &mut [f32]);
+
+    /// Begins to read what `ranks` will need of a row.
+    fn fetch(&self, row: u32);
+
+    /// Begins to read what `sift` will need of a row, or what `ranks` will where nothing is sifted.
+    fn glance(&self, row: u32) {
+        self.fetch(row);
+    }
+
+    /// May leave out rows whose ranks are hardly below `worst`, and fetches the others.
+    fn sift(&self, _rows: &mut Vec<u32>, _worst: f32) {}
+}
 
 /// One row's neighbours on the upper layers.
 #[derive(Debug)]
@@ -130,11 +149,13 @@ impl Graph {
     /// each other. `width` is the most neighbours there.
     pub(super) fn new(covered: usize, width: usize, sampled: Sampled, bytes: Option<Quantised>) -> Self {
         let lines_per_row = width.div_ceil(Links::WIDTH).max(1);
+        let mut links = huge_vec(covered * lines_per_row);
+        links.resize(covered * lines_per_row, Links([NONE; Links::WIDTH]));
         let mut graph = Self {
             covered,
             present: RoaringBitmap::new(),
             lines_per_row,
-            links: vec![Links([NONE; Links::WIDTH]); covered * lines_per_row],
+            links,
             upper: Arc::new(Upper::new(sampled.entry, covered, Vec::new())),
             loose: Vec::new(),
             bytes,
@@ -146,7 +167,7 @@ impl Graph {
 
     /// This with room for the rows `0..covered`, whose bytes are given.
     pub(super) fn widened(&self, covered: usize, bytes: Option<Quantised>) -> Self {
-        let mut links = Vec::with_capacity(covered * self.lines_per_row);
+        let mut links = huge_vec(covered * self.lines_per_row);
         links.extend_from_slice(&self.links);
         links.resize(covered * self.lines_per_row, Links([NONE; Links::WIDTH]));
         Self {
@@ -295,21 +316,16 @@ impl Graph {
         left.into_iter().collect()
     }
 
-    /// The `ef` nearest rows that a walk meets, best first. `ranks` ranks rows (smaller is nearer) into
-    /// as many places, `fetch` begins to read what it will need of a row.
+    /// The `ef` nearest rows that a walk meets, best first.
     ///
-    /// Candidates stand in one sorted pool; the best that was not looked around from comes next.
-    pub(super) fn walk(
-        &self,
-        ef: usize,
-        ranks: impl Fn(&[u32], &mut [f32]),
-        fetch: impl Fn(u32),
-    ) -> Vec<Near> {
+    /// Candidates stand in one sorted pool; the best that were not looked around from come next, a few
+    /// at a time.
+    pub(super) fn walk(&self, ef: usize, ranker: &impl Ranker) -> Vec<Near> {
         if self.present.is_empty() || ef == 0 {
             return Vec::new();
         }
         SCRATCH.with_borrow_mut(|Scratch { visited, pool, fresh, ranked }| {
-            let start = self.descend(&ranks, &fetch, ranked);
+            let start = self.descend(ranker, ranked);
             visited.clear();
             visited.resize(self.covered.div_ceil(64), 0);
             pool.clear();
@@ -336,7 +352,9 @@ impl Graph {
                 }
                 fresh.clear();
                 for taken in taken {
-                    if taken == NONE { break; }
+                    if taken == NONE {
+                        break;
+                    }
                     for row in self.lines_of(taken).iter().flat_map(|line| line.0) {
                         if row == NONE {
                             break;
@@ -344,15 +362,16 @@ impl Graph {
                         let (word, bit) = (&mut visited[row as usize / 64], 1u64 << (row % 64));
                         if *word & bit == 0 {
                             *word |= bit;
-                            fetch(row);
+                            ranker.glance(row);
                             fresh.push(row);
                         }
                     }
                 }
-                ranked.resize(fresh.len(), 0.0);
-                ranks(fresh, ranked);
-                let mut best = at + 1;
                 let mut worst = if pool.len() < ef { f32::INFINITY } else { pool[ef - 1].rank };
+                ranker.sift(fresh, worst);
+                ranked.resize(fresh.len(), 0.0);
+                ranker.ranks(fresh, ranked);
+                let mut best = at + 1;
                 for (&row, &rank) in fresh.iter().zip(ranked.iter()) {
                     if rank >= worst {
                         continue;
@@ -377,28 +396,26 @@ impl Graph {
     }
 
     /// Greedily down the upper layers, to where the lowest one is entered.
-    fn descend(
-        &self,
-        ranks: &impl Fn(&[u32], &mut [f32]),
-        fetch: &impl Fn(u32),
-        ranked: &mut Vec<f32>,
-    ) -> Near {
+    fn descend(&self, ranker: &impl Ranker, ranked: &mut Vec<f32>) -> Near {
         let entry = self.upper.entry;
         let mut first = [0.0];
-        ranks(&[entry], &mut first);
+        ranker.ranks(&[entry], &mut first);
         let mut best = Near { rank: first[0], number: entry };
-        let Some(mut place) = self.upper.layers.last().and_then(|layer| layer.place(entry)) else { return best };
+        let Some(mut place) = self.upper.layers.last().and_then(|layer| layer.place(entry)) else {
+            return best;
+        };
         for layer in self.upper.layers.iter().rev() {
             loop {
                 let range = layer.range(place);
                 let links = &layer.links[range.clone()];
-                links.iter().for_each(|&row| fetch(row));
+                links.iter().for_each(|&row| ranker.fetch(row));
                 ranked.resize(links.len(), 0.0);
-                ranks(links, ranked);
+                ranker.ranks(links, ranked);
                 let mut moved = false;
                 for (at, &rank) in range.zip(ranked.iter()) {
                     if rank < best.rank {
-                        (best, place, moved) = (Near { rank, number: layer.links[at] }, layer.places[at], true);
+                        (best, place, moved) =
+                            (Near { rank, number: layer.links[at] }, layer.places[at], true);
                     }
                 }
                 if !moved {
@@ -441,6 +458,17 @@ thread_local! {
 mod tests {
     use super::*;
 
+    /// Rows as numbers on a line, by their distance from this one.
+    struct From(f32);
+
+    impl Ranker for From {
+        fn ranks(&self, rows: &[u32], out: &mut [f32]) {
+            rows.iter().zip(out).for_each(|(&row, out)| *out = (self.0 - row as f32).abs());
+        }
+
+        fn fetch(&self, _: u32) {}
+    }
+
     fn chain(links: &[(u32, &[u32])]) -> Graph {
         let nodes = links.iter().map(|(row, next)| Node { row: *row, layers: vec![next.to_vec()] });
         let sampled = Sampled { entry: 0, nodes: nodes.take(1).collect() };
@@ -460,11 +488,7 @@ mod tests {
     fn a_walk_goes_on_until_nothing_nearer_is_met() {
         let graph = chain(&[(0, &[1]), (1, &[0, 2]), (2, &[1, 3]), (3, &[2, 4]), (4, &[3])]);
         for ef in 1..4 {
-            let found = graph.walk(
-                ef,
-                |rows, out| rows.iter().zip(out).for_each(|(&row, out)| *out = (4.0 - row as f32).abs()),
-                |_| (),
-            );
+            let found = graph.walk(ef, &From(4.0));
             let found: Vec<u32> = found.iter().map(|near| near.number).collect();
             assert_eq!(found, [4, 3, 2][..ef]);
         }

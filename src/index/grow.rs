@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use super::arena::Rows;
-use super::graph::Graph;
+use super::graph::{Graph, Ranker};
 use super::measure::Measure;
 use super::nearest::Near;
 use super::quantised::Query;
@@ -91,7 +91,7 @@ impl Growth<'_> {
     /// A row's list of at most `most`, from a walk and from what it has.
     fn nearest(&self, graph: &Graph, row: u32, old: &[u32], ef: usize, most: usize) -> Vec<u32> {
         let from = self.from(graph, row);
-        let mut near = graph.walk(ef, |rows, out| from.ranks(rows, out), |row| from.fetch(row));
+        let mut near = graph.walk(ef, &from);
         let known: HashSet<u32> = near.iter().map(|near| near.number).collect();
         near.extend(from.near(old.iter().copied().filter(|old| !known.contains(old)).collect()));
         self.chosen(graph, most, row, near)
@@ -159,8 +159,7 @@ enum From<'a> {
     Exact(&'a Growth<'a>, u32),
 }
 
-impl From<'_> {
-    /// See [`Query::ranks`].
+impl Ranker for From<'_> {
     fn ranks(&self, rows: &[u32], out: &mut [f32]) {
         match self {
             From::Bytes(query) => query.ranks(rows, out),
@@ -170,6 +169,15 @@ impl From<'_> {
         }
     }
 
+    fn fetch(&self, row: u32) {
+        match self {
+            From::Bytes(query) => query.fetch(row),
+            From::Exact(growth, _) => distance::prefetch(growth.rows.vector(row)),
+        }
+    }
+}
+
+impl From<'_> {
     fn near(&self, rows: Vec<u32>) -> Vec<Near> {
         rows.iter().for_each(|&row| self.fetch(row));
         let mut ranks = vec![0.0; rows.len()];
@@ -181,13 +189,6 @@ impl From<'_> {
         match self {
             From::Bytes(query) => query.turn_to(row),
             From::Exact(_, own) => *own = row,
-        }
-    }
-
-    fn fetch(&self, row: u32) {
-        match self {
-            From::Bytes(query) => query.prefetch(row),
-            From::Exact(growth, _) => distance::prefetch(growth.rows.vector(row)),
         }
     }
 }

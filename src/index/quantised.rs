@@ -6,8 +6,10 @@
 //! components stand out, much the same in every vector) are cut off, as Qdrant's quantile does.
 
 use super::arena::Rows;
+use super::bits::Bits;
+use super::graph::Ranker;
 use super::measure::Measure;
-use crate::distance::{self, ByteKernel, Line, PairKernel, QueryLine};
+use crate::distance::{self, ByteKernel, Line, QueryLine};
 use crate::types::Distance;
 
 /// Share of the sampled values that are not cut off.
@@ -28,7 +30,8 @@ pub(super) struct Quantised {
     /// What of a row's rank is not in the product.
     beside: Beside,
     kernel: ByteKernel,
-    pair: PairKernel,
+    /// Where the vectors are long.
+    bits: Option<Bits>,
 }
 
 /// One number a row.
@@ -54,7 +57,8 @@ impl Quantised {
         let lines_per_row = rows.size().div_ceil(Line::WIDTH);
         let (scale, mean_squared_norm) = sampled(rows);
         let step = scale / LARGEST;
-        let mut lines = vec![Line::ZERO; covered * lines_per_row];
+        let mut lines = distance::huge_vec(covered * lines_per_row);
+        lines.resize(covered * lines_per_row, Line::ZERO);
         for (number, chunk) in rows.before(covered).iter().enumerate() {
             for i in 0..chunk.len() {
                 let row = number * rows.chunk_rows() + i;
@@ -73,8 +77,8 @@ impl Quantised {
             }
         }
         let kernel = distance::byte_kernel(lines_per_row);
-        let pair = distance::pair_kernel();
-        Some(Self { lines, lines_per_row, step, mean_squared_norm, beside, kernel, pair })
+        let bits = Bits::of(rows, covered, lines_per_row);
+        Some(Self { lines, lines_per_row, step, mean_squared_norm, beside, kernel, bits })
     }
 
     /// A row's bytes.
@@ -94,27 +98,28 @@ impl Quantised {
         }
         let squared_norm = (distance::kernels().dot)(vector, vector);
         let doubt = self.doubt(squared_norm, step);
-        Query { of: self, offset: offset(&lines), lines, worth: self.step * step, squared_norm, lift: 0.0, doubt }
+        let of_mean = self.bits.as_ref().map(|bits| bits.of_mean(vector));
+        let worth = self.step * step;
+        let offset = offset(&lines);
+        Query { of: self, offset, lines, worth, squared_norm, lift: 0.0, doubt, of_mean }
     }
 
     /// A row as the query.
     pub(super) fn query_of(&self, row: u32) -> Query<'_> {
         let doubt = self.doubt(self.mean_squared_norm, self.step);
         let worth = self.step * self.step;
-        let mut query =
-            Query { of: self, lines: Vec::new(), worth, offset: 0, squared_norm: 0.0, lift: 0.0, doubt };
+        let mut query = Query {
+            of: self,
+            lines: Vec::new(),
+            worth,
+            offset: 0,
+            squared_norm: 0.0,
+            lift: 0.0,
+            doubt,
+            of_mean: None,
+        };
         query.turn_to(row);
         query
-    }
-
-    /// The rank of one row for another as the query; see [`Query::ranks`].
-    pub(super) fn between(&self, a: u32, b: u32) -> f32 {
-        let product = self.step * self.step * (self.pair)(self.row(a), self.row(b)) as f32;
-        match &self.beside {
-            Beside::Nothing => -product,
-            Beside::SquaredNorms(norms) => norms[a as usize] + norms[b as usize] - 2.0 * product,
-            Beside::Lifts(lifts) => -(product + lifts[a as usize] * lifts[b as usize]),
-        }
     }
 
     /// The standard deviation of a rank's error: every component is rounded by up to half a step on
@@ -146,16 +151,18 @@ pub(super) struct Query<'a> {
     squared_norm: f32,
     lift: f32,
     doubt: f32,
+    /// Its product with the mean of the rows, where bits are to be used.
+    of_mean: Option<f32>,
 }
 
 /// Rows whose products are kept between their two loops.
 const AT_ONCE: usize = 64;
 
-impl Query<'_> {
-    /// Ranks of rows in the order of their exact ranks, but for rounding; smaller is nearer. Those for
-    /// two rows as queries compare with each other.
+impl Ranker for Query<'_> {
+    /// In the order of the exact ranks, but for rounding. Those for two rows as queries compare with
+    /// each other.
     #[inline(always)]
-    pub(super) fn ranks(&self, rows: &[u32], out: &mut [f32]) {
+    fn ranks(&self, rows: &[u32], out: &mut [f32]) {
         let mut products = [0i32; AT_ONCE];
         for (rows, out) in rows.chunks(AT_ONCE).zip(out.chunks_mut(AT_ONCE)) {
             let products = &mut products[..rows.len()];
@@ -180,6 +187,52 @@ impl Query<'_> {
         }
     }
 
+    #[inline(always)]
+    fn fetch(&self, row: u32) {
+        distance::prefetch(self.of.row(row));
+    }
+
+    #[inline(always)]
+    fn glance(&self, row: u32) {
+        match &self.of.bits {
+            Some(bits) if self.of_mean.is_some() => bits.prefetch(row),
+            _ => self.fetch(row),
+        }
+    }
+
+    #[inline(always)]
+    fn sift(&self, rows: &mut Vec<u32>, worst: f32) {
+        let (Some(bits), Some(of_mean)) = (&self.of.bits, self.of_mean) else { return };
+        if worst < f32::INFINITY {
+            self.sift_by(bits, of_mean, rows, worst);
+        }
+        rows.iter().for_each(|&row| self.fetch(row));
+    }
+}
+
+impl Query<'_> {
+    fn sift_by(&self, bits: &Bits, of_mean: f32, rows: &mut Vec<u32>, worst: f32) {
+        let (mut sums, mut products) = ([0i32; AT_ONCE], [0.0f32; AT_ONCE]);
+        let query = (self.worth / self.of.step, self.offset / 128, of_mean, self.squared_norm.sqrt());
+        let (mut from, mut kept) = (0, 0);
+        while from < rows.len() {
+            let until = (from + AT_ONCE).min(rows.len());
+            let count = until - from;
+            bits.at_most(&rows[from..until], &self.lines, query, &mut sums[..count], &mut products[..count]);
+            for at in from..until {
+                let (row, product) = (rows[at], products[at - from]);
+                let least = match &self.of.beside {
+                    Beside::Nothing | Beside::Lifts(_) => -product,
+                    Beside::SquaredNorms(norms) => self.squared_norm + norms[row as usize] - 2.0 * product,
+                };
+                rows[kept] = row;
+                kept += usize::from(least < worst);
+            }
+            from = until;
+        }
+        rows.truncate(kept);
+    }
+
     /// Another row as the query; only of a query that is a row.
     pub(super) fn turn_to(&mut self, row: u32) {
         let signed = |line: &Line| QueryLine(line.0.map(|byte| (byte ^ 128) as i8)); // the byte less 128
@@ -197,12 +250,6 @@ impl Query<'_> {
     /// the error of a difference).
     pub(super) fn doubtful(&self) -> f32 {
         3.0 * std::f32::consts::SQRT_2 * self.doubt
-    }
-
-    /// Fetches what `ranks` will read.
-    #[inline(always)]
-    pub(super) fn prefetch(&self, row: u32) {
-        distance::prefetch(self.of.row(row));
     }
 }
 
@@ -274,10 +321,6 @@ mod tests {
                 let query = bytes.query_of(row);
                 let best = (0..100).min_by(|&a, &b| rank(&query, a).total_cmp(&rank(&query, b)));
                 assert_eq!(best, Some(row), "{distance:?}");
-                for other in 0..100 {
-                    let (one, two) = (rank(&query, other), bytes.between(row, other));
-                    assert!((one - two).abs() <= 1e-4 * one.abs().max(1.0), "{distance:?}: {one} {two}");
-                }
             }
         }
     }
