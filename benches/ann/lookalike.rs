@@ -116,7 +116,7 @@ fn main() {
             "bytes": resident_bytes().saturating_sub(before),
         })
     );
-    for ef in [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512] {
+    for ef in [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024] {
         let search = Search { ef: Some(ef), ..Search::new(K) };
         let (recall, qps, per_cpu_s) = ask(&index, &queries, &worst, &search, threads);
         println!(

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 M, EF_CONSTRUCTION, K = 16, 200, 10
-EFS = [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512]
+EFS = [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024]
 FILTERED_QUERIES = 200
 
 

@@ -18,9 +18,11 @@ mod avx512;
 mod bytes;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod pages;
 mod scalar;
 
-pub use bytes::{ByteKernel, Line, QueryLine, byte_kernel, prefetch};
+pub use bytes::{BitKernel, ByteKernel, Line, QueryLine, bit_kernel, byte_kernel, prefetch};
+pub use pages::huge_vec;
 
 /// Compares two vectors of equal length. (Of unequal ones it reads the common part.)
 pub type Kernel = fn(&[f32], &[f32]) -> f32;

@@ -1,21 +1,40 @@
 //! The graph in the form that is searched: the lowest layer's neighbour lists in one array that
-//! starts at cache lines, the upper layers in maps. The idea and the layout are those of hnswlib
+//! starts at cache lines, the upper layers in arrays of their own. The idea and the layout are those of hnswlib
 //! and of Malkov and Yashunin (2016). `grow.rs` and `hnsw.rs` make it; it is read-only from then on.
 //!
 //! Invariant of a finished graph: every row it holds is either reachable from the entry on the
 //! lowest layer or in `loose`, which a search compares one by one. So no row is lost to a search.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
 use super::nearest::Near;
 use super::quantised::Quantised;
-use crate::distance::prefetch;
+use crate::distance::{huge_vec, prefetch};
 
 const NONE: u32 = u32::MAX;
+/// Candidates that are looked around from at a time, so that their reads overlap: a little more is looked
+/// at in less time.
+const AT_A_TIME: usize = 3;
+
+/// How a walk ranks rows.
+pub(super) trait Ranker {
+    /// Smaller is nearer.
+    fn ranks(&self, rows: &[u32], out: &mut [f32]);
+
+    /// Begins to read what `ranks` will need of a row.
+    fn fetch(&self, row: u32);
+
+    /// Begins to read what `sift` will need of a row, or what `ranks` will where nothing is sifted.
+    fn glance(&self, row: u32) {
+        self.fetch(row);
+    }
+
+    /// May leave out rows whose ranks are hardly below `worst`, and fetches the others.
+    fn sift(&self, _rows: &mut Vec<u32>, _worst: f32) {}
+}
 
 /// One row's neighbours on the upper layers.
 #[derive(Debug)]
@@ -47,11 +66,66 @@ impl Links {
 /// The layers above the lowest one.
 #[derive(Debug)]
 struct Upper {
-    layers: Vec<HashMap<u32, Box<[u32]>>>,
+    /// From the lowest of them on.
+    layers: Vec<Layer>,
     /// A row on the highest layer.
     entry: u32,
     /// They are made of a sample of the rows `0..covered`.
     covered: usize,
+}
+
+/// One of the upper layers.
+#[derive(Debug, Default)]
+struct Layer {
+    /// Its rows, increasing.
+    rows: Vec<u32>,
+    /// Where each one's links begin, and the end of the last one's.
+    starts: Vec<u32>,
+    /// Rows.
+    links: Vec<u32>,
+    /// The place in `rows` of each link.
+    places: Vec<u32>,
+    /// The place of each row on the layer below, where that is an upper one.
+    below: Vec<u32>,
+}
+
+impl Layer {
+    fn place(&self, row: u32) -> Option<u32> {
+        self.rows.binary_search(&row).ok().map(|place| place as u32) // rows are numbered by u32
+    }
+
+    fn range(&self, place: u32) -> std::ops::Range<usize> {
+        self.starts[place as usize] as usize..self.starts[place as usize + 1] as usize
+    }
+}
+
+impl Upper {
+    fn new(entry: u32, covered: usize, mut nodes: Vec<Node>) -> Self {
+        nodes.sort_unstable_by_key(|node| node.row);
+        nodes.dedup_by_key(|node| node.row);
+        let most = nodes.iter().map(|node| node.layers.len()).max().unwrap_or(0);
+        let mut layers: Vec<Layer> = Vec::with_capacity(most);
+        for number in 0..most {
+            let here = || nodes.iter().filter(|node| node.layers.len() > number);
+            let mut layer = Layer { rows: here().map(|node| node.row).collect(), ..Layer::default() };
+            layer.starts.push(0);
+            for node in here() {
+                for &link in &node.layers[number] {
+                    if let Some(place) = layer.place(link) {
+                        layer.links.push(link);
+                        layer.places.push(place);
+                    }
+                }
+                layer.starts.push(layer.links.len() as u32); // rows times `m`, which is checked to fit
+            }
+            if let Some(below) = layers.last() {
+                // A row of a layer is on all layers below.
+                layer.below = layer.rows.iter().map(|&row| below.place(row).unwrap_or(0)).collect();
+            }
+            layers.push(layer);
+        }
+        Self { layers, entry, covered }
+    }
 }
 
 /// A graph over rows among `0..covered`.
@@ -75,12 +149,14 @@ impl Graph {
     /// each other. `width` is the most neighbours there.
     pub(super) fn new(covered: usize, width: usize, sampled: Sampled, bytes: Option<Quantised>) -> Self {
         let lines_per_row = width.div_ceil(Links::WIDTH).max(1);
+        let mut links = huge_vec(covered * lines_per_row);
+        links.resize(covered * lines_per_row, Links([NONE; Links::WIDTH]));
         let mut graph = Self {
             covered,
             present: RoaringBitmap::new(),
             lines_per_row,
-            links: vec![Links([NONE; Links::WIDTH]); covered * lines_per_row],
-            upper: Arc::new(Upper { layers: Vec::new(), entry: sampled.entry, covered }),
+            links,
+            upper: Arc::new(Upper::new(sampled.entry, covered, Vec::new())),
             loose: Vec::new(),
             bytes,
             polished: 0,
@@ -91,7 +167,7 @@ impl Graph {
 
     /// This with room for the rows `0..covered`, whose bytes are given.
     pub(super) fn widened(&self, covered: usize, bytes: Option<Quantised>) -> Self {
-        let mut links = Vec::with_capacity(covered * self.lines_per_row);
+        let mut links = huge_vec(covered * self.lines_per_row);
         links.extend_from_slice(&self.links);
         links.resize(covered * self.lines_per_row, Links([NONE; Links::WIDTH]));
         Self {
@@ -113,19 +189,12 @@ impl Graph {
 
     /// Takes these upper layers; a row of them that has no neighbours yet gets theirs.
     pub(super) fn put_on(&mut self, sampled: Sampled) {
-        let mut layers: Vec<HashMap<u32, Box<[u32]>>> = Vec::new();
-        for node in sampled.nodes {
+        for node in &sampled.nodes {
             if !self.present.contains(node.row) {
                 self.add(node.row, node.layers.first().map_or(&[], Vec::as_slice));
             }
-            for (layer, neighbours) in node.layers.into_iter().enumerate() {
-                if layers.len() <= layer {
-                    layers.push(HashMap::new());
-                }
-                layers[layer].insert(node.row, neighbours.into());
-            }
         }
-        self.upper = Arc::new(Upper { layers, entry: sampled.entry, covered: self.covered });
+        self.upper = Arc::new(Upper::new(sampled.entry, self.covered, sampled.nodes));
     }
 
     /// Puts a row in with these neighbours on the lowest layer.
@@ -197,8 +266,8 @@ impl Graph {
     /// The neighbours of a row by layer, the lowest first; empty where it has none.
     pub(super) fn layers(&self, row: u32) -> Vec<Vec<u32>> {
         let mut layers = vec![self.neighbours(row).collect::<Vec<u32>>()];
-        let upper = self.upper.layers.iter().map_while(|layer| layer.get(&row));
-        layers.extend(upper.map(|neighbours| neighbours.to_vec()));
+        let upper = self.upper.layers.iter();
+        layers.extend(upper.map_while(|layer| Some(layer.links[layer.range(layer.place(row)?)].to_vec())));
         layers
     }
 
@@ -247,55 +316,78 @@ impl Graph {
         left.into_iter().collect()
     }
 
-    /// The `ef` nearest rows that a walk meets, best first. `prefetch_row` fetches what `rank` will
-    /// read.
+    /// The `ef` nearest rows that a walk meets, best first.
     ///
-    /// Candidates stand in one sorted pool; the best that was not looked around from comes next.
-    pub(super) fn walk(&self, ef: usize, rank: impl Fn(u32) -> f32, prefetch_row: impl Fn(u32)) -> Vec<Near> {
+    /// Candidates stand in one sorted pool; the best that were not looked around from come next, a few
+    /// at a time.
+    pub(super) fn walk(&self, ef: usize, ranker: &impl Ranker) -> Vec<Near> {
         if self.present.is_empty() || ef == 0 {
             return Vec::new();
         }
-        let start = self.descend(&rank);
-        SCRATCH.with_borrow_mut(|Scratch { visited, pool, fresh }| {
+        SCRATCH.with_borrow_mut(|Scratch { visited, pool, fresh, ranked }| {
+            let start = self.descend(ranker, ranked);
             visited.clear();
             visited.resize(self.covered.div_ceil(64), 0);
             pool.clear();
             pool.push(Candidate { rank: start.rank, row: start.number, expanded: false });
             visited[start.number as usize / 64] |= 1 << (start.number % 64);
             let mut at = 0;
-            while let Some(candidate) = pool.get_mut(at) {
-                if candidate.expanded {
+            loop {
+                while pool.get(at).is_some_and(|candidate| candidate.expanded) {
                     at += 1;
-                    continue;
                 }
-                candidate.expanded = true;
+                let mut taken = [NONE; AT_A_TIME];
+                let mut next = at;
+                for taken in &mut taken {
+                    while pool.get(next).is_some_and(|candidate| candidate.expanded) {
+                        next += 1;
+                    }
+                    if let Some(candidate) = pool.get_mut(next) {
+                        candidate.expanded = true;
+                        *taken = candidate.row;
+                    }
+                }
+                if taken[0] == NONE {
+                    break;
+                }
                 fresh.clear();
-                for row in self.lines_of(candidate.row).iter().flat_map(|line| line.0) {
-                    if row == NONE {
+                for taken in taken {
+                    if taken == NONE {
                         break;
                     }
-                    let (word, bit) = (&mut visited[row as usize / 64], 1u64 << (row % 64));
-                    if *word & bit == 0 {
-                        *word |= bit;
-                        prefetch_row(row);
-                        fresh.push(row);
+                    for row in self.lines_of(taken).iter().flat_map(|line| line.0) {
+                        if row == NONE {
+                            break;
+                        }
+                        let (word, bit) = (&mut visited[row as usize / 64], 1u64 << (row % 64));
+                        if *word & bit == 0 {
+                            *word |= bit;
+                            ranker.glance(row);
+                            fresh.push(row);
+                        }
                     }
                 }
+                let mut worst = if pool.len() < ef { f32::INFINITY } else { pool[ef - 1].rank };
+                ranker.sift(fresh, worst);
+                ranked.resize(fresh.len(), 0.0);
+                ranker.ranks(fresh, ranked);
                 let mut best = at + 1;
-                for &row in fresh.iter() {
-                    let rank = rank(row);
+                for (&row, &rank) in fresh.iter().zip(ranked.iter()) {
+                    if rank >= worst {
+                        continue;
+                    }
                     if pool.len() == ef {
-                        if pool.last().is_some_and(|worst| rank >= worst.rank) {
-                            continue;
-                        }
                         pool.pop();
                     }
                     let place = pool.partition_point(|other| other.rank < rank);
                     pool.insert(place, Candidate { rank, row, expanded: false });
                     best = best.min(place);
+                    if pool.len() == ef {
+                        worst = pool[ef - 1].rank;
+                    }
                 }
                 at = best.min(at + 1);
-                if let Some(next) = pool.get(at) {
+                for next in pool[at..].iter().filter(|candidate| !candidate.expanded).take(AT_A_TIME) {
                     prefetch(self.lines_of(next.row));
                 }
             }
@@ -304,20 +396,33 @@ impl Graph {
     }
 
     /// Greedily down the upper layers, to where the lowest one is entered.
-    fn descend(&self, rank: &impl Fn(u32) -> f32) -> Near {
+    fn descend(&self, ranker: &impl Ranker, ranked: &mut Vec<f32>) -> Near {
         let entry = self.upper.entry;
-        let mut best = Near { rank: rank(entry), number: entry };
+        let mut first = [0.0];
+        ranker.ranks(&[entry], &mut first);
+        let mut best = Near { rank: first[0], number: entry };
+        let Some(mut place) = self.upper.layers.last().and_then(|layer| layer.place(entry)) else {
+            return best;
+        };
         for layer in self.upper.layers.iter().rev() {
-            let mut moved = true;
-            while moved {
-                moved = false;
-                for &row in layer.get(&best.number).into_iter().flatten() {
-                    let near = Near { rank: rank(row), number: row };
-                    if near.rank < best.rank {
-                        (best, moved) = (near, true);
+            loop {
+                let range = layer.range(place);
+                let links = &layer.links[range.clone()];
+                links.iter().for_each(|&row| ranker.fetch(row));
+                ranked.resize(links.len(), 0.0);
+                ranker.ranks(links, ranked);
+                let mut moved = false;
+                for (at, &rank) in range.zip(ranked.iter()) {
+                    if rank < best.rank {
+                        (best, place, moved) =
+                            (Near { rank, number: layer.links[at] }, layer.places[at], true);
                     }
                 }
+                if !moved {
+                    break;
+                }
             }
+            place = layer.below.get(place as usize).copied().unwrap_or(0);
         }
         best
     }
@@ -341,6 +446,8 @@ struct Scratch {
     pool: Vec<Candidate>,
     /// Neighbours of one row that were not met before.
     fresh: Vec<u32>,
+    /// Their ranks.
+    ranked: Vec<f32>,
 }
 
 thread_local! {
@@ -350,6 +457,17 @@ thread_local! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Rows as numbers on a line, by their distance from this one.
+    struct From(f32);
+
+    impl Ranker for From {
+        fn ranks(&self, rows: &[u32], out: &mut [f32]) {
+            rows.iter().zip(out).for_each(|(&row, out)| *out = (self.0 - row as f32).abs());
+        }
+
+        fn fetch(&self, _: u32) {}
+    }
 
     fn chain(links: &[(u32, &[u32])]) -> Graph {
         let nodes = links.iter().map(|(row, next)| Node { row: *row, layers: vec![next.to_vec()] });
@@ -370,7 +488,7 @@ mod tests {
     fn a_walk_goes_on_until_nothing_nearer_is_met() {
         let graph = chain(&[(0, &[1]), (1, &[0, 2]), (2, &[1, 3]), (3, &[2, 4]), (4, &[3])]);
         for ef in 1..4 {
-            let found = graph.walk(ef, |row| (4.0 - row as f32).abs(), |_| ());
+            let found = graph.walk(ef, &From(4.0));
             let found: Vec<u32> = found.iter().map(|near| near.number).collect();
             assert_eq!(found, [4, 3, 2][..ef]);
         }

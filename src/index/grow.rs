@@ -6,19 +6,23 @@
 //!
 //! At the end every row may look once more (`polished`): early ones met a small graph.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
 use super::arena::Rows;
-use super::graph::Graph;
+use super::graph::{Graph, Ranker};
 use super::measure::Measure;
 use super::nearest::Near;
+use super::quantised::Query;
 use crate::distance;
 
 /// A batch is this share of the rows that are in already: what its rows cannot see of each other.
 const BATCH_SHARE: usize = 8;
 const MAX_BATCH: usize = 8_192;
+/// A candidate for a list is compared with so many of those taken before the next look whether one is nearer.
+const COMPARED_AT_ONCE: usize = 8;
 
 /// What a graph grows by.
 pub(super) struct Growth<'a> {
@@ -59,7 +63,7 @@ impl Growth<'_> {
             .filter_map(|group| {
                 let row = group.first()?.0;
                 let all = graph.neighbours(row).chain(group.iter().map(|edge| edge.1)).collect();
-                Some((row, self.cut(graph.width(), row, all)))
+                Some((row, self.cut(graph, row, all)))
             })
             .collect();
         lists.iter().for_each(|(row, list)| graph.link(*row, list));
@@ -86,45 +90,43 @@ impl Growth<'_> {
 
     /// A row's list of at most `most`, from a walk and from what it has.
     fn nearest(&self, graph: &Graph, row: u32, old: &[u32], ef: usize, most: usize) -> Vec<u32> {
-        let met = match graph.bytes() {
-            Some(bytes) => {
-                let query = bytes.query_of(row);
-                graph.walk(ef, |row| query.rank(row), |row| query.prefetch(row))
-            }
-            None => {
-                let vector = self.lifted(row);
-                let fetch = |row| distance::prefetch(self.rows.vector(row));
-                graph.walk(ef, |row| self.measure.between(vector, self.lifted(row)), fetch)
-            }
-        };
-        self.chosen(most, row, met.into_iter().map(|near| near.number).chain(old.iter().copied()))
+        let from = self.from(graph, row);
+        let mut near = graph.walk(ef, &from);
+        let known: HashSet<u32> = near.iter().map(|near| near.number).collect();
+        near.extend(from.near(old.iter().copied().filter(|old| !known.contains(old)).collect()));
+        self.chosen(graph, most, row, near)
     }
 
-    fn cut(&self, most: usize, row: u32, mut list: Vec<u32>) -> Vec<u32> {
+    fn cut(&self, graph: &Graph, row: u32, mut list: Vec<u32>) -> Vec<u32> {
         list.sort_unstable();
         list.dedup();
-        if list.len() <= most { list } else { self.chosen(most, row, list.into_iter()) }
+        if list.len() <= graph.width() {
+            return list;
+        }
+        let near = self.from(graph, row).near(list);
+        self.chosen(graph, graph.width(), row, near)
     }
 
     /// At most `most` of the candidates: near ones that lie in different directions, and if there is
     /// room up to half a list of the nearest of the others.
-    fn chosen(&self, most: usize, row: u32, candidates: impl Iterator<Item = u32>) -> Vec<u32> {
-        let own = self.lifted(row);
-        let mut near: Vec<Near> = candidates
-            .filter(|&other| other != row)
-            .map(|other| Near { rank: self.measure.between(own, self.lifted(other)), number: other })
-            .collect();
+    fn chosen(&self, graph: &Graph, most: usize, row: u32, mut near: Vec<Near>) -> Vec<u32> {
+        near.retain(|near| near.number != row);
         near.sort_unstable();
-        near.dedup_by_key(|near| near.number);
         let mut list: Vec<u32> = Vec::with_capacity(most);
         let mut passed_over = Vec::new();
+        let mut from = self.from(graph, row);
+        let mut ranked = [0.0; COMPARED_AT_ONCE];
         for candidate in near {
             if list.len() == most {
                 break;
             }
-            let vector = self.lifted(candidate.number);
-            let apart = |&taken: &u32| self.measure.between(vector, self.lifted(taken)) > candidate.rank;
-            if list.iter().all(apart) {
+            from.turn_to(candidate.number);
+            let is_apart = list.chunks(COMPARED_AT_ONCE).all(|taken| {
+                let ranked = &mut ranked[..taken.len()];
+                from.ranks(taken, ranked);
+                ranked.iter().all(|&rank| rank > candidate.rank)
+            });
+            if is_apart {
                 list.push(candidate.number);
             } else if passed_over.len() < self.m {
                 passed_over.push(candidate.number);
@@ -135,8 +137,58 @@ impl Growth<'_> {
         list
     }
 
-    fn lifted(&self, row: u32) -> (&[f32], f32) {
-        let vector = self.rows.vector(row);
-        (vector, self.measure.lift(vector))
+    fn from<'a>(&'a self, graph: &'a Graph, row: u32) -> From<'a> {
+        match graph.bytes() {
+            Some(bytes) => From::Bytes(bytes.query_of(row)),
+            None => From::Exact(self, row),
+        }
+    }
+
+    fn between(&self, a: u32, b: u32) -> f32 {
+        let lifted = |row| {
+            let vector = self.rows.vector(row);
+            (vector, self.measure.lift(vector))
+        };
+        self.measure.between(lifted(a), lifted(b))
+    }
+}
+
+/// A row that others are compared with: by bytes where there are any.
+enum From<'a> {
+    Bytes(Query<'a>),
+    Exact(&'a Growth<'a>, u32),
+}
+
+impl Ranker for From<'_> {
+    fn ranks(&self, rows: &[u32], out: &mut [f32]) {
+        match self {
+            From::Bytes(query) => query.ranks(rows, out),
+            From::Exact(growth, own) => {
+                rows.iter().zip(out).for_each(|(&row, out)| *out = growth.between(*own, row));
+            }
+        }
+    }
+
+    fn fetch(&self, row: u32) {
+        match self {
+            From::Bytes(query) => query.fetch(row),
+            From::Exact(growth, _) => distance::prefetch(growth.rows.vector(row)),
+        }
+    }
+}
+
+impl From<'_> {
+    fn near(&self, rows: Vec<u32>) -> Vec<Near> {
+        rows.iter().for_each(|&row| self.fetch(row));
+        let mut ranks = vec![0.0; rows.len()];
+        self.ranks(&rows, &mut ranks);
+        rows.into_iter().zip(ranks).map(|(number, rank)| Near { rank, number }).collect()
+    }
+
+    fn turn_to(&mut self, row: u32) {
+        match self {
+            From::Bytes(query) => query.turn_to(row),
+            From::Exact(_, own) => *own = row,
+        }
     }
 }

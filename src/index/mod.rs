@@ -8,6 +8,7 @@
 //! for a build.
 
 mod arena;
+mod bits;
 mod build;
 mod graph;
 mod grow;
@@ -30,7 +31,7 @@ use crate::distance::{self, Kernel};
 use crate::error::{Error, Result};
 use crate::types::{Distance, HnswParams, VectorParams, check_vector};
 use arena::Rows;
-use graph::Graph;
+use graph::{Graph, Ranker};
 pub use kept::KeptGraph;
 use nearest::{Near, Nearest};
 use plan::{Plan, Stats, plan};
@@ -306,14 +307,14 @@ fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, ef: u
     let near: Vec<Near> = match graph.bytes() {
         Some(bytes) => {
             let query = bytes.query(probe.vector);
-            let met = graph.walk(ef, |row| query.rank(row), |row| query.prefetch(row));
+            let met = graph.walk(ef, &query);
             let mut best: Vec<Near> = met.into_iter().filter(kept).collect();
             best.truncate(rescored(&best, search.limit, query.doubtful()));
             best.iter().for_each(|near| distance::prefetch(rows.vector(near.number)));
             best.into_iter().map(|near| Near { rank: exact(near.number), ..near }).collect()
         }
         None => {
-            let met = graph.walk(ef, exact, |row| distance::prefetch(rows.vector(row)));
+            let met = graph.walk(ef, &Exactly { probe, rows });
             met.into_iter().filter(kept).collect()
         }
     };
@@ -327,6 +328,22 @@ fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, ef: u
     let tail = rows.behind(graph.covered());
     let expected = tail.len() * rows.chunk_rows();
     nearest.merge(scan_chunks(probe, tail, search.allow, search.limit, expected)).into_sorted()
+}
+
+/// Ranks rows for a walk where there are no bytes.
+struct Exactly<'a> {
+    probe: Probe<'a>,
+    rows: &'a Rows,
+}
+
+impl Ranker for Exactly<'_> {
+    fn ranks(&self, rows: &[u32], out: &mut [f32]) {
+        rows.iter().zip(out).for_each(|(&row, out)| *out = self.probe.rank(self.rows.vector(row)));
+    }
+
+    fn fetch(&self, row: u32) {
+        distance::prefetch(self.rows.vector(row));
+    }
 }
 
 /// So many of the best by bytes are compared exactly: those that rounding may have put behind the

@@ -6,6 +6,8 @@
 //! components stand out, much the same in every vector) are cut off, as Qdrant's quantile does.
 
 use super::arena::Rows;
+use super::bits::Bits;
+use super::graph::Ranker;
 use super::measure::Measure;
 use crate::distance::{self, ByteKernel, Line, QueryLine};
 use crate::types::Distance;
@@ -28,6 +30,8 @@ pub(super) struct Quantised {
     /// What of a row's rank is not in the product.
     beside: Beside,
     kernel: ByteKernel,
+    /// Where the vectors are long.
+    bits: Option<Bits>,
 }
 
 /// One number a row.
@@ -53,7 +57,8 @@ impl Quantised {
         let lines_per_row = rows.size().div_ceil(Line::WIDTH);
         let (scale, mean_squared_norm) = sampled(rows);
         let step = scale / LARGEST;
-        let mut lines = vec![Line::ZERO; covered * lines_per_row];
+        let mut lines = distance::huge_vec(covered * lines_per_row);
+        lines.resize(covered * lines_per_row, Line::ZERO);
         for (number, chunk) in rows.before(covered).iter().enumerate() {
             for i in 0..chunk.len() {
                 let row = number * rows.chunk_rows() + i;
@@ -71,7 +76,9 @@ impl Quantised {
                 }
             }
         }
-        Some(Self { lines, lines_per_row, step, mean_squared_norm, beside, kernel: distance::byte_kernel() })
+        let kernel = distance::byte_kernel(lines_per_row);
+        let bits = Bits::of(rows, covered, lines_per_row);
+        Some(Self { lines, lines_per_row, step, mean_squared_norm, beside, kernel, bits })
     }
 
     /// A row's bytes.
@@ -84,30 +91,35 @@ impl Quantised {
         let largest = vector.iter().fold(0.0f32, |most, value| most.max(value.abs()));
         let step = if largest > 0.0 { largest / LARGEST } else { 1.0 };
         let mut lines = vec![QueryLine::ZERO; self.lines_per_row];
-        let mut sum = 0i64;
         for (line, values) in lines.iter_mut().zip(vector.chunks(Line::WIDTH)) {
             for (byte, value) in line.0.iter_mut().zip(values) {
                 *byte = (value / step).round().clamp(-LARGEST, LARGEST) as i8;
-                sum += i64::from(*byte);
             }
         }
         let squared_norm = (distance::kernels().dot)(vector, vector);
         let doubt = self.doubt(squared_norm, step);
-        Query { of: self, lines, worth: self.step * step, offset: (128 * sum) as f32, lift: 0.0, doubt }
+        let of_mean = self.bits.as_ref().map(|bits| bits.of_mean(vector));
+        let worth = self.step * step;
+        let offset = offset(&lines);
+        Query { of: self, offset, lines, worth, squared_norm, lift: 0.0, doubt, of_mean }
     }
 
     /// A row as the query.
     pub(super) fn query_of(&self, row: u32) -> Query<'_> {
-        let mut sum = 0i64;
-        let signed = |line: &Line| QueryLine(line.0.map(|byte| (i16::from(byte) - 128) as i8)); // -127..=127
-        let lines: Vec<QueryLine> = self.row(row).iter().map(signed).collect();
-        lines.iter().for_each(|line| sum += line.0.iter().map(|&byte| i64::from(byte)).sum::<i64>());
-        let lift = match &self.beside {
-            Beside::Lifts(lifts) => lifts[row as usize],
-            Beside::Nothing | Beside::SquaredNorms(_) => 0.0,
-        };
         let doubt = self.doubt(self.mean_squared_norm, self.step);
-        Query { of: self, lines, worth: self.step * self.step, offset: (128 * sum) as f32, lift, doubt }
+        let worth = self.step * self.step;
+        let mut query = Query {
+            of: self,
+            lines: Vec::new(),
+            worth,
+            offset: 0,
+            squared_norm: 0.0,
+            lift: 0.0,
+            doubt,
+            of_mean: None,
+        };
+        query.turn_to(row);
+        query
     }
 
     /// The standard deviation of a rank's error: every component is rounded by up to half a step on
@@ -117,10 +129,15 @@ impl Quantised {
         let of_query = self.mean_squared_norm * step * step / 12.0;
         let product = (of_rows + of_query).sqrt();
         match self.beside {
-            Beside::Nothing | Beside::Lifts(_) => product / (self.step * step),
+            Beside::Nothing | Beside::Lifts(_) => product,
             Beside::SquaredNorms(_) => 2.0 * product,
         }
     }
+}
+
+/// What the 128 added to every stored byte adds to each product.
+fn offset(lines: &[QueryLine]) -> i32 {
+    128 * lines.iter().flat_map(|line| line.0).map(i32::from).sum::<i32>()
 }
 
 /// A query against the bytes of a [`Quantised`].
@@ -129,22 +146,103 @@ pub(super) struct Query<'a> {
     lines: Vec<QueryLine>,
     /// What a product of two bytes is worth.
     worth: f32,
-    /// What the 128 added to every stored byte has added to each product.
-    offset: f32,
+    offset: i32,
+    /// Counts under `Euclid` only.
+    squared_norm: f32,
     lift: f32,
     doubt: f32,
+    /// Its product with the mean of the rows, where bits are to be used.
+    of_mean: Option<f32>,
+}
+
+/// Rows whose products are kept between their two loops.
+const AT_ONCE: usize = 64;
+
+impl Ranker for Query<'_> {
+    /// In the order of the exact ranks, but for rounding. Those for two rows as queries compare with
+    /// each other.
+    #[inline(always)]
+    fn ranks(&self, rows: &[u32], out: &mut [f32]) {
+        let mut products = [0i32; AT_ONCE];
+        for (rows, out) in rows.chunks(AT_ONCE).zip(out.chunks_mut(AT_ONCE)) {
+            let products = &mut products[..rows.len()];
+            (self.of.kernel)(&self.of.lines, rows, &self.lines, products);
+            let values = products.iter().map(|product| self.worth * (product - self.offset) as f32);
+            match &self.of.beside {
+                Beside::Nothing => out.iter_mut().zip(values).for_each(|(out, value)| *out = -value),
+                Beside::SquaredNorms(norms) => {
+                    for ((out, value), &row) in out.iter_mut().zip(values).zip(rows) {
+                        *out = self.squared_norm + norms[row as usize] - 2.0 * value;
+                    }
+                }
+                Beside::Lifts(_) if self.lift == 0.0 => {
+                    out.iter_mut().zip(values).for_each(|(out, value)| *out = -value);
+                }
+                Beside::Lifts(lifts) => {
+                    for ((out, value), &row) in out.iter_mut().zip(values).zip(rows) {
+                        *out = -(value + self.lift * lifts[row as usize]);
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn fetch(&self, row: u32) {
+        distance::prefetch(self.of.row(row));
+    }
+
+    #[inline(always)]
+    fn glance(&self, row: u32) {
+        match &self.of.bits {
+            Some(bits) if self.of_mean.is_some() => bits.prefetch(row),
+            _ => self.fetch(row),
+        }
+    }
+
+    #[inline(always)]
+    fn sift(&self, rows: &mut Vec<u32>, worst: f32) {
+        let (Some(bits), Some(of_mean)) = (&self.of.bits, self.of_mean) else { return };
+        if worst < f32::INFINITY {
+            self.sift_by(bits, of_mean, rows, worst);
+        }
+        rows.iter().for_each(|&row| self.fetch(row));
+    }
 }
 
 impl Query<'_> {
-    /// In the order of the exact ranks, but for rounding; smaller is better. Not comparable to them.
-    #[inline(always)]
-    pub(super) fn rank(&self, row: u32) -> f32 {
-        let product = (self.of.kernel)(self.of.row(row), &self.lines) as f32;
+    fn sift_by(&self, bits: &Bits, of_mean: f32, rows: &mut Vec<u32>, worst: f32) {
+        let (mut sums, mut products) = ([0i32; AT_ONCE], [0.0f32; AT_ONCE]);
+        let query = (self.worth / self.of.step, self.offset / 128, of_mean, self.squared_norm.sqrt());
+        let (mut from, mut kept) = (0, 0);
+        while from < rows.len() {
+            let until = (from + AT_ONCE).min(rows.len());
+            let count = until - from;
+            bits.at_most(&rows[from..until], &self.lines, query, &mut sums[..count], &mut products[..count]);
+            for at in from..until {
+                let (row, product) = (rows[at], products[at - from]);
+                let least = match &self.of.beside {
+                    Beside::Nothing | Beside::Lifts(_) => -product,
+                    Beside::SquaredNorms(norms) => self.squared_norm + norms[row as usize] - 2.0 * product,
+                };
+                rows[kept] = row;
+                kept += usize::from(least < worst);
+            }
+            from = until;
+        }
+        rows.truncate(kept);
+    }
+
+    /// Another row as the query; only of a query that is a row.
+    pub(super) fn turn_to(&mut self, row: u32) {
+        let signed = |line: &Line| QueryLine(line.0.map(|byte| (byte ^ 128) as i8)); // the byte less 128
+        self.lines.clear();
+        self.lines.extend(self.of.row(row).iter().map(signed));
+        self.offset = offset(&self.lines);
         match &self.of.beside {
-            Beside::Nothing => -product,
-            Beside::SquaredNorms(norms) => norms[row as usize] - 2.0 * self.worth * (product - self.offset),
-            Beside::Lifts(_) if self.lift == 0.0 => -product,
-            Beside::Lifts(lifts) => -(self.worth * (product - self.offset) + self.lift * lifts[row as usize]),
+            Beside::Nothing => {}
+            Beside::SquaredNorms(norms) => self.squared_norm = norms[row as usize],
+            Beside::Lifts(lifts) => self.lift = lifts[row as usize],
         }
     }
 
@@ -152,12 +250,6 @@ impl Query<'_> {
     /// the error of a difference).
     pub(super) fn doubtful(&self) -> f32 {
         3.0 * std::f32::consts::SQRT_2 * self.doubt
-    }
-
-    /// Fetches what `rank` will read.
-    #[inline(always)]
-    pub(super) fn prefetch(&self, row: u32) {
-        distance::prefetch(self.of.row(row));
     }
 }
 
@@ -211,6 +303,12 @@ mod tests {
         Quantised::of(rows, rows.end(), distance, &Measure::new(rows, distance))
     }
 
+    fn rank(query: &Query<'_>, row: u32) -> f32 {
+        let mut out = [0.0];
+        query.ranks(&[row], &mut out);
+        out[0]
+    }
+
     #[test]
     fn a_row_as_the_query_is_nearest_to_itself() {
         let mut rng = SmallRng::seed_from_u64(6);
@@ -221,7 +319,7 @@ mod tests {
             let bytes = of(&rows, distance).unwrap();
             for row in 0..100 {
                 let query = bytes.query_of(row);
-                let best = (0..100).min_by(|&a, &b| query.rank(a).total_cmp(&query.rank(b)));
+                let best = (0..100).min_by(|&a, &b| rank(&query, a).total_cmp(&rank(&query, b)));
                 assert_eq!(best, Some(row), "{distance:?}");
             }
         }
@@ -239,7 +337,7 @@ mod tests {
             let asked = bytes.query(&query);
             let exact = |row: usize| distance.rank(distance::kernel(distance)(&query, &vectors[row]));
             let mut order: Vec<usize> = (0..300).collect();
-            order.sort_by(|&a, &b| asked.rank(a as u32).total_cmp(&asked.rank(b as u32)));
+            order.sort_by(|&a, &b| rank(&asked, a as u32).total_cmp(&rank(&asked, b as u32)));
             let mut best: Vec<usize> = (0..300).collect();
             best.sort_by(|&a, &b| exact(a).total_cmp(&exact(b)));
             assert!(best[..10].iter().all(|row| order[..20].contains(row)), "{distance:?}");
@@ -251,13 +349,15 @@ mod tests {
         let mut vectors = vec![vec![0.0f32; 70]; 40];
         let all_zero = rows_of(&vectors);
         let bytes = of(&all_zero, Distance::Dot).unwrap();
-        assert_eq!(bytes.query(&[0.0; 70]).rank(3), bytes.query(&[0.0; 70]).rank(4));
+        let query = bytes.query(&[0.0; 70]);
+        assert_eq!(rank(&query, 3), rank(&query, 4));
         vectors[7][3] = 1e30;
         let one_huge = rows_of(&vectors);
         let bytes = of(&one_huge, Distance::Dot).unwrap();
         let mut query = vec![0.0; 70];
         query[3] = 1.0;
-        assert!(bytes.query(&query).rank(7) < bytes.query(&query).rank(8));
+        let query = bytes.query(&query);
+        assert!(rank(&query, 7) < rank(&query, 8));
         assert!(of(&one_huge, Distance::Manhattan).is_none());
     }
 }

@@ -1,0 +1,115 @@
+//! One bit a component beside the bytes of long vectors: whether it is above the mean. What a walk meets
+//! is estimated by bits first, an eighth of the memory to read, and only what may be among the best is
+//! compared by bytes (the estimator is that of RaBitQ, Gao and Long 2024, without its rotation).
+//!
+//! Of a row less the mean of all, `o`, the signs times `|o|^2 / sum |o_i|` are an estimate of `o` whose
+//! product with a query is right in the mean; its error is written down as `spread`.
+
+use super::arena::Rows;
+use crate::distance::{self, BitKernel, QueryLine};
+
+/// Vectors of fewer lines of bytes (64 components each) are read as fast as their bits. Measured with 100
+/// components: no gain; with 512: a fifth less time at recall 0.95 to 0.99.
+const WORTH_IT: usize = 5;
+/// Rows that the mean is taken from.
+const SAMPLE: usize = 2_000;
+/// An estimate is trusted to so many standard deviations: at 1.5 the same `ef` finds as much.
+const TRUSTED: f32 = 1.5;
+
+/// Bits of the rows `0..covered`.
+#[derive(Debug)]
+pub(super) struct Bits {
+    words: Vec<u64>,
+    words_per_row: usize,
+    /// What a sum of the query's components with the row's signs is multiplied by.
+    scales: Vec<f32>,
+    /// Standard deviation of an estimate for a query of norm 1.
+    spread: f32,
+    mean: Vec<f32>,
+    kernel: BitKernel,
+}
+
+impl Bits {
+    /// `None` where they are not worth it.
+    pub(super) fn of(rows: &Rows, covered: usize, lines_per_row: usize) -> Option<Self> {
+        if lines_per_row < WORTH_IT {
+            return None;
+        }
+        let size = rows.size();
+        let mean = mean(rows);
+        let mut words = distance::huge_vec(covered * lines_per_row);
+        words.resize(covered * lines_per_row, 0u64);
+        let mut scales = vec![0.0; covered];
+        let (mut squared_errors, mut count) = (0.0f64, 0.0f64);
+        for (number, chunk) in rows.before(covered).iter().enumerate() {
+            for i in 0..chunk.len() {
+                let row = number * rows.chunk_rows() + i;
+                let own = &mut words[row * lines_per_row..][..lines_per_row];
+                let (mut squares, mut sum) = (0.0f32, 0.0f32);
+                for (at, (value, mean)) in chunk.vector(i, size).iter().zip(&mean).enumerate() {
+                    let value = value - mean;
+                    squares += value * value;
+                    sum += value.abs();
+                    own[at / 64] |= u64::from(value >= 0.0) << (at % 64);
+                }
+                if sum > 0.0 && squares.is_finite() {
+                    scales[row] = squares / sum;
+                    let aligned = f64::from(sum) * f64::from(sum) / (f64::from(squares) * size as f64);
+                    squared_errors += f64::from(squares) * (1.0 / aligned - 1.0) / size as f64;
+                    count += 1.0;
+                }
+            }
+        }
+        let spread = (squared_errors / count.max(1.0)).max(0.0).sqrt() as f32;
+        Some(Self {
+            words,
+            words_per_row: lines_per_row,
+            scales,
+            spread,
+            mean,
+            kernel: distance::bit_kernel(),
+        })
+    }
+
+    /// The product of a query and the mean of the rows.
+    pub(super) fn of_mean(&self, query: &[f32]) -> f32 {
+        (distance::kernels().dot)(query, &self.mean)
+    }
+
+    /// Upper ends of the products of some rows with a query, whose bytes are worth `step` each, whose
+    /// bytes sum up to `sum`, and whose product with the mean is `of_mean`.
+    pub(super) fn at_most(
+        &self,
+        rows: &[u32],
+        lines: &[QueryLine],
+        (step, sum, of_mean, norm): (f32, i32, f32, f32),
+        sums: &mut [i32],
+        out: &mut [f32],
+    ) {
+        (self.kernel)(&self.words, rows, lines, sums);
+        let room = of_mean + TRUSTED * self.spread * norm;
+        for ((&row, sums), out) in rows.iter().zip(sums).zip(out) {
+            *out = room + self.scales[row as usize] * step * (2 * *sums - sum) as f32;
+        }
+    }
+
+    /// Fetches what `at_most` will read.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, row: u32) {
+        distance::prefetch(&self.words[row as usize * self.words_per_row..][..self.words_per_row]);
+    }
+}
+
+fn mean(rows: &Rows) -> Vec<f32> {
+    let mut mean = vec![0.0f32; rows.size()];
+    let mut count = 0.0f32;
+    for row in (0..rows.end()).step_by((rows.end() / SAMPLE).max(1)) {
+        let (chunk, i) = rows.locate(row as u32); // rows are numbered by u32
+        if i < chunk.len() {
+            count += 1.0;
+            chunk.vector(i, rows.size()).iter().zip(&mut mean).for_each(|(value, mean)| *mean += value);
+        }
+    }
+    mean.iter_mut().for_each(|mean| *mean /= count.max(1.0));
+    mean
+}
