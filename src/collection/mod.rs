@@ -7,14 +7,17 @@
 //! - `state` is what is in memory, `write` changes it, `read` and `search` answer from it.
 //! - `filter` says what a filter means; `verdict` and `payload_index` what is known of it
 //!   without reading payloads.
-//! - `mmr` spreads hits out.
+//! - `mmr` spreads hits out, `examples` scores by several vectors, `order` puts points in the order of a payload
+//!   field.
 //! - `heads` are the maps that queries go through, `labelled` the points they are fitted on.
 
+mod examples;
 mod filter;
 mod graphs;
 mod heads;
 mod labelled;
 mod mmr;
+mod order;
 mod payload_index;
 mod read;
 mod search;
@@ -37,9 +40,11 @@ use crate::types::{
 use payload_index::PayloadIndex;
 use state::{Memory, State};
 
+pub use examples::{Examples, MAX_EXAMPLES};
 pub use heads::{Applied, HeadList, HeadVersion, MAX_VERSIONS};
 pub use labelled::LabelledPoints;
 pub use mmr::{MAX_MMR_CANDIDATES, Mmr};
+pub use order::{Direction, OrderBy, OrderValue, Ordered, StartFrom};
 pub use read::{MAX_SCROLL, Scroll};
 pub use search::{MAX_EXCLUDED, MAX_LIMIT, MAX_OFFSET, Query};
 pub use write::{PayloadEdit, Target};

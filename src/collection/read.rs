@@ -158,7 +158,7 @@ impl Collection {
     }
 
     /// Slots of the points that the filter lets through.
-    fn matching(&self, filter: &Filter) -> Result<RoaringBitmap> {
+    pub(super) fn matching(&self, filter: &Filter) -> Result<RoaringBitmap> {
         let verdict = judge(filter, &self.memory.state.read());
         self.certain(filter, verdict)
     }
@@ -229,7 +229,7 @@ impl Collection {
         });
     }
 
-    fn record(&self, id: PointId, fields: &Fields) -> Result<Option<Record>> {
+    pub(super) fn record(&self, id: PointId, fields: &Fields) -> Result<Option<Record>> {
         let record = |ReadBack { payload, vectors, .. }| Record { id, payload, vectors };
         Ok(self.read(id, fields)?.map(record))
     }

@@ -7,8 +7,9 @@ use roaring::RoaringBitmap;
 
 use crate::error::{Error, Result};
 use crate::index::{self, Hit, Index, Mode, Search};
-use crate::types::{Filter, PointId, ScoredPoint, VectorName};
+use crate::types::{Distance, Filter, PointId, ScoredPoint, VectorName};
 
+use super::examples::Examples;
 use super::mmr::{self, Mmr};
 use super::read::ReadBack;
 use super::verdict::{Verdict, judge};
@@ -32,6 +33,9 @@ const MOST_MORE: usize = 4;
 pub struct Query {
     /// The vector whose neighbours are wanted; normalised here under cosine.
     pub vector: Vec<f32>,
+    /// Scores the points in place of `vector`: then larger scores are better, and every point that may be
+    /// answered is compared.
+    pub examples: Option<Examples>,
     /// Which of the points' vectors it is compared with.
     pub using: VectorName,
     /// Only points that it lets through.
@@ -59,6 +63,7 @@ impl Query {
     pub fn new(vector: Vec<f32>, using: VectorName, limit: usize) -> Self {
         Self {
             vector,
+            examples: None,
             using,
             filter: None,
             exclude: Vec::new(),
@@ -112,6 +117,17 @@ impl Collection {
         query.check()?;
         self.check_fields(&query.fields)?;
         let index = self.index(&query.using)?;
+        let prepared = match &query.examples {
+            Some(_) if query.mmr.is_some() => {
+                return Err(Error::InvalidInput("mmr needs a query by one vector, not by examples".into()));
+            }
+            Some(examples) => {
+                let examples = examples.clone().prepared(index.size(), index.distance())?;
+                Some(Query { examples: Some(examples), ..query.clone() })
+            }
+            None => None,
+        };
+        let query = prepared.as_ref().unwrap_or(query);
         let mut more = 1;
         loop {
             let Page { found, mut lost } = self.find(index, query, more)?;
@@ -135,6 +151,21 @@ impl Collection {
         }
     }
 
+    /// Points with the scores they were given, in this order; those that are gone are left out.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn hits(&self, points: &[(PointId, f32)], fields: &Fields) -> Result<Vec<ScoredPoint>> {
+        self.check_fields(fields)?;
+        let mut hits = Vec::with_capacity(points.len());
+        for &(id, score) in points {
+            if let Some(ReadBack { version, payload, vectors }) = self.read(id, fields)? {
+                hits.push(ScoredPoint { id, version, score, payload, vectors });
+            }
+        }
+        Ok(hits)
+    }
+
     /// The hits of a query without what is read of them: a page, or `more` times as many hits.
     fn find(&self, index: &Index, query: &Query, more: usize) -> Result<Page> {
         let page = query.offset + query.limit * more;
@@ -144,7 +175,7 @@ impl Collection {
         let exclude: HashSet<PointId> = query.exclude.iter().copied().collect();
         found.retain(|found| !exclude.contains(&found.id));
         if let Some(threshold) = query.score_threshold {
-            let distance = index.distance();
+            let distance = if query.examples.is_some() { Distance::Dot } else { index.distance() };
             found.retain(|found| distance.reaches(found.score, threshold));
         }
         found.truncate(wanted);
@@ -222,5 +253,8 @@ impl Collection {
 }
 
 fn hits(index: &Index, query: &Query, limit: usize, allow: Option<&RoaringBitmap>) -> Result<Vec<Hit>> {
+    if let Some(examples) = &query.examples {
+        return index.search_by(|vector| examples.score(index.distance(), vector), limit, allow);
+    }
     index.search(&query.vector, &Search { limit, ef: query.ef, mode: query.mode, allow })
 }

@@ -41,6 +41,17 @@ impl HeadUse {
     }
 }
 
+impl HeadUse {
+    /// As [`HeadUse::resolve`] where `own` is what a query's own object came to.
+    pub(super) fn resolve_ready(self, own: Option<Modality>) -> Option<Modality> {
+        match self {
+            HeadUse::ByKind => own,
+            HeadUse::None => None,
+            HeadUse::As(modality) => Some(modality),
+        }
+    }
+}
+
 /// The templates of a text.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Templates {

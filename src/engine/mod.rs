@@ -6,8 +6,11 @@ mod adapt;
 mod calls;
 mod choices;
 mod draft;
+mod fusion;
+mod groups;
 mod search;
 mod snapshots;
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,7 +28,9 @@ pub use adapt::{AdaptRequest, Adapted, Apply};
 pub use calls::CallLimits;
 pub use choices::{Choices, HeadUse, Templates};
 pub use draft::{Content, Draft, Failure, Inference, OnFailure, Part, Upserted, VectorSource};
-pub use search::{Lookup, Search, Wanted};
+pub use fusion::{DEFAULT_RRF_K, Fusion};
+pub use groups::{Group, Grouping};
+pub use wanted::{Example, Lookup, Search, Strategy, Wanted};
 
 /// Most collections of one server: each has a log, a writer thread and its indexes in memory.
 pub const MAX_COLLECTIONS: usize = 1000;

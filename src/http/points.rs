@@ -11,7 +11,7 @@ use super::collections::named;
 use super::state::State;
 use super::wire::point::{RecordOut, TargetBody, UpsertBody, refuse};
 use super::wire::query::{MAX_LIMIT, bounded};
-use super::wire::{filter, selector};
+use super::wire::{filter, selector, wanted};
 use crate::collection::{Fields, Scroll, Target};
 use crate::engine::OnFailure;
 use crate::error::Error;
@@ -174,7 +174,8 @@ pub struct ScrollBody {
     #[serde(default, alias = "with_vectors")]
     #[schema(value_type = Option<Value>)]
     with_vector: Option<Value>,
-    /// Not supported.
+    /// A payload field with an integer, float or datetime index, or `{"key", "direction", "start_from"}`;
+    /// without `offset`.
     #[serde(default)]
     #[schema(value_type = Option<Value>)]
     order_by: Option<Value>,
@@ -184,7 +185,7 @@ pub struct ScrollBody {
     shard_key: Option<Value>,
 }
 
-/// Walks through the points in the order of their ids.
+/// Walks through the points in the order of their ids or of a payload field.
 #[utoipa::path(post, path = "/collections/{name}/points/scroll", tag = "points", params(("name" = String, Path)), request_body = ScrollBody,
     responses((status = 200, description = "{points, next_page_offset}", body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
 pub async fn scroll(
@@ -198,9 +199,11 @@ pub async fn scroll(
             let name = named(&path)?;
             let body = body.0;
             refuse("shard_key", body.shard_key.as_ref())?;
-            if body.order_by.as_ref().is_some_and(|v| !v.is_null()) {
+            let order = body.order_by.filter(|value| !value.is_null());
+            let order = order.map(|value| wanted::order_by(value, "order_by")).transpose()?;
+            if order.is_some() && body.offset.is_some() {
                 return Err(Error::InvalidInput(
-                    "order_by is not supported; points come in the order of their ids".into(),
+                    "offset: cannot be combined with order_by; go on with order_by.start_from".into(),
                 ));
             }
             let scroll = Scroll {
@@ -212,6 +215,17 @@ pub async fn scroll(
                     vectors: selector::vector(body.with_vector)?,
                 },
             };
+            if let Some(order) = order {
+                let Scroll { filter, limit, fields, .. } = scroll;
+                let found = state
+                    .engine
+                    .on(&name, move |collection| {
+                        collection.in_order(&order, filter.as_ref(), (0, limit), &fields)
+                    })
+                    .await?;
+                let points: Vec<_> = found.into_iter().map(RecordOut::from).collect();
+                return Ok(json!({"points": points, "next_page_offset": null}));
+            }
             let (records, next) =
                 state.engine.on(&name, move |collection| collection.scroll(&scroll)).await?;
             let points: Vec<_> = records.into_iter().map(RecordOut::from).collect();

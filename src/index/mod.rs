@@ -35,7 +35,7 @@ use graph::{Graph, Ranker};
 pub use kept::KeptGraph;
 use nearest::{Near, Nearest};
 use plan::{Plan, Stats, plan};
-use scan::{Probe, scan_chunk, scan_chunks};
+use scan::{Probe, Scored, scan_chunk, scan_chunks};
 use state::{State, Work};
 
 /// Most hits of one search (a page of 10,000 behind an offset of as many, and some to leave
@@ -135,6 +135,11 @@ impl Index {
     /// How vectors are compared.
     pub fn distance(&self) -> Distance {
         self.shared.distance
+    }
+
+    /// Components of a vector.
+    pub fn size(&self) -> usize {
+        self.shared.size
     }
 
     /// Adds a vector (normalised here under cosine). Slots are strictly increasing.
@@ -253,6 +258,33 @@ impl Index {
             _ => scan_all(nearest),
         };
         let hit = |near: Near| Hit { slot: near.number, score: probe.score(near.rank) };
+        Ok(nearest.into_sorted().into_iter().map(hit).collect())
+    }
+
+    /// The vectors of the best scores, best first, ties by slot. The score is the caller's, larger is
+    /// better; every vector (as it is compared) is given to it.
+    ///
+    /// # Errors
+    /// `InvalidInput` where the limit is larger than [`MAX_LIMIT`].
+    pub fn search_by(
+        &self,
+        score: impl Fn(&[f32]) -> f32 + Sync,
+        limit: usize,
+        allow: Option<&RoaringBitmap>,
+    ) -> Result<Vec<Hit>> {
+        if limit > MAX_LIMIT {
+            return Err(Error::InvalidInput(format!("limit is {limit}, at most {MAX_LIMIT} is allowed")));
+        }
+        let mut nearest = Nearest::new(limit);
+        let (scored, rows, live) = {
+            let state = self.shared.state.read();
+            let scored = Scored { score: &score, size: self.shared.size, moment: state.moment };
+            scan_chunk(scored, &state.open, allow, &mut nearest);
+            (scored, state.sealed.clone(), state.live)
+        };
+        let expected = allow.map_or(live, |allow| allow.len() as usize).min(live);
+        let nearest = nearest.merge(scan_chunks(scored, rows.chunks(), allow, limit, expected));
+        let hit = |near: Near| Hit { slot: near.number, score: -near.rank + 0.0 };
         Ok(nearest.into_sorted().into_iter().map(hit).collect())
     }
 

@@ -36,16 +36,69 @@ impl Probe<'_> {
     }
 }
 
+/// How rows are ranked by a scan.
+pub(super) trait Rank: Copy + Sync {
+    /// Smaller is better.
+    fn rank(&self, vector: &[f32]) -> f32;
+    /// Components of a vector.
+    fn size(&self) -> usize;
+    /// What was deleted later is still answered.
+    fn moment(&self) -> Moment;
+}
+
+impl Rank for Probe<'_> {
+    fn rank(&self, vector: &[f32]) -> f32 {
+        Probe::rank(self, vector)
+    }
+
+    fn size(&self) -> usize {
+        self.vector.len()
+    }
+
+    fn moment(&self) -> Moment {
+        self.moment
+    }
+}
+
+/// Ranks by a score of the caller's, of which larger is better.
+pub(super) struct Scored<'a, S> {
+    pub(super) score: &'a S,
+    pub(super) size: usize,
+    pub(super) moment: Moment,
+}
+
+impl<S> Clone for Scored<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Scored<'_, S> {}
+
+impl<S: Fn(&[f32]) -> f32 + Sync> Rank for Scored<'_, S> {
+    fn rank(&self, vector: &[f32]) -> f32 {
+        -(self.score)(vector) + 0.0
+    }
+
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn moment(&self) -> Moment {
+        self.moment
+    }
+}
+
 /// Offers the live rows of one chunk by slot.
 pub(super) fn scan_chunk(
-    probe: Probe<'_>,
+    probe: impl Rank,
     chunk: &Chunk,
     allow: Option<&RoaringBitmap>,
     nearest: &mut Nearest,
 ) {
-    let size = probe.vector.len();
+    let size = probe.size();
     let mut offer = |i: usize, slot: u32| {
-        if chunk.is_visible(i, probe.moment) {
+        if chunk.is_visible(i, probe.moment()) {
             let rank = probe.rank(chunk.vector(i, size));
             if nearest.admits(rank) {
                 nearest.offer(Near { rank, number: slot });
@@ -67,7 +120,7 @@ pub(super) fn scan_chunk(
 
 /// The best `limit` of the chunks by slot; `expected` rows will be compared.
 pub(super) fn scan_chunks(
-    probe: Probe<'_>,
+    probe: impl Rank,
     chunks: &[Arc<Chunk>],
     allow: Option<&RoaringBitmap>,
     limit: usize,
@@ -77,7 +130,7 @@ pub(super) fn scan_chunks(
         scan_chunk(probe, chunk, allow, &mut nearest);
         nearest
     };
-    if expected.saturating_mul(probe.vector.len()) < PARALLEL_FLOATS {
+    if expected.saturating_mul(probe.size()) < PARALLEL_FLOATS {
         return chunks.iter().fold(Nearest::new(limit), fold);
     }
     chunks.par_iter().fold(|| Nearest::new(limit), fold).reduce(|| Nearest::new(limit), Nearest::merge)

@@ -5,7 +5,6 @@
 //! index cannot (of another type, or null), so an answer is exact for all other slots.
 
 mod key;
-#[allow(dead_code, reason = "for queries that put points in order and count values")]
 mod order;
 mod place;
 mod tree;
@@ -22,6 +21,7 @@ use crate::types::{
     PayloadIndexParams, Range, TextOptions,
 };
 use key::{Float, Key};
+pub use order::OrderValue;
 use tree::{Asked, Tree};
 
 /// One field's index.

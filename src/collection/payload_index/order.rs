@@ -10,7 +10,7 @@ use crate::types::{MatchValue, PayloadFieldType};
 
 /// A value that points can be put in order by.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-pub(in crate::collection) enum OrderValue {
+pub enum OrderValue {
     /// Of an integer index.
     Integer(i64),
     /// Of a float index.

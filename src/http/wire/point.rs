@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::filter;
 use super::vector::{VectorBody, VectorsOut};
-use crate::collection::Target;
+use crate::collection::{OrderValue, Ordered, Target};
 use crate::engine::Draft;
 use crate::error::{Error, Result};
 use crate::types::{Payload, PointId, Record, ScoredPoint};
@@ -228,11 +228,26 @@ pub struct RecordOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Value>)]
     vector: Option<VectorsOut>,
+    /// Where it stands in the order that was asked for; microseconds since 1970 of a datetime.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_value: Option<Value>,
 }
 
 impl From<Record> for RecordOut {
     fn from(record: Record) -> Self {
-        Self { id: record.id, payload: record.payload, vector: record.vectors.map(VectorsOut) }
+        let Record { id, payload, vectors } = record;
+        Self { id, payload, vector: vectors.map(VectorsOut), order_value: None }
+    }
+}
+
+impl From<Ordered> for RecordOut {
+    fn from(ordered: Ordered) -> Self {
+        let value = match ordered.value {
+            OrderValue::Integer(number) => number.into(),
+            OrderValue::Float(number) => number.into(),
+            OrderValue::Moment(moment) => moment.as_microsecond().into(),
+        };
+        Self { order_value: Some(value), ..Self::from(ordered.record) }
     }
 }
 

@@ -5,74 +5,75 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::object::{Object, expected};
-use super::{adapt, filter, inference, selector, vector};
-use crate::collection::{Fields, Mmr};
-use crate::engine::{HeadUse, Lookup, Search, Wanted};
+use super::point::refuse;
+use super::{adapt, filter, prefetch, selector, wanted};
+use crate::collection::Fields;
+use crate::engine::{Fusion, HeadUse, Search, Wanted};
 use crate::error::{Error, Result};
 use crate::index::Mode;
-use crate::types::{CollectionName, PayloadSelector, PointId};
+use crate::types::PayloadSelector;
 
 /// Hits of a query that states no limit.
-const DEFAULT_LIMIT: usize = 10;
+pub(super) const DEFAULT_LIMIT: usize = 10;
 /// Most hits of a query, offset included.
 pub const MAX_LIMIT: usize = 10_000;
 /// Most queries of a batch.
 pub const MAX_QUERIES: usize = 256;
-/// Candidates that mmr chooses from where the query names no number.
-const MMR_CANDIDATES: usize = 100;
 
 /// One query.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueryBody {
     /// A vector, a point id, an object for the model, `{"nearest": any of these}` with an
-    /// optional `mmr`, or absent: points in the order of their ids.
+    /// optional `mmr`; `recommend`, `discover`, `context`, `order_by`, `sample`; with `prefetch` also
+    /// `fusion` or `rrf`; or absent: points in the order of their ids.
     #[serde(default)]
     #[schema(value_type = Option<Value>)]
-    query: Option<Value>,
+    pub(super) query: Option<Value>,
     /// Name of the vector; the unnamed one if absent.
     #[serde(default)]
-    using: Option<String>,
+    pub(super) using: Option<String>,
     /// Which points may be answered.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
-    filter: Option<Value>,
+    pub(super) filter: Option<Value>,
     /// `hnsw_ef` (at most 10,000), `exact`; `adapt`: `none`, `picture` or `text`, which head of the
     /// collection the query goes through, whatever it is.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
-    params: Option<Value>,
+    pub(super) params: Option<Value>,
     /// Hits must be at least as good.
     #[serde(default)]
-    score_threshold: Option<f32>,
+    pub(super) score_threshold: Option<f32>,
     /// Most hits; 10 if absent, at most 10,000 together with `offset`.
     #[serde(default)]
     #[schema(value_type = Option<usize>)]
-    limit: Option<Value>,
+    pub(super) limit: Option<Value>,
     /// Hits to skip.
     #[serde(default)]
     #[schema(value_type = Option<usize>)]
-    offset: Option<Value>,
+    pub(super) offset: Option<Value>,
     /// true, false, names, or `{"include"|"exclude": [..]}`; false if absent.
     #[serde(default)]
     #[schema(value_type = Option<Value>)]
-    with_payload: Option<Value>,
+    pub(super) with_payload: Option<Value>,
     /// true, false or vector names; false if absent.
     #[serde(default, alias = "with_vectors")]
     #[schema(value_type = Option<Value>)]
-    with_vector: Option<Value>,
+    pub(super) with_vector: Option<Value>,
     /// For a query by id: `{"collection", "vector"}` that the id is looked up in.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
-    lookup_from: Option<Value>,
+    pub(super) lookup_from: Option<Value>,
+    /// Queries that come first, one or a list, nested up to 4 deep and 32 in all: their hits are made one
+    /// list by `fusion` or `rrf`, or chosen from by any other query.
+    #[serde(default)]
+    #[schema(value_type = Option<Value>)]
+    pub(super) prefetch: Option<Value>,
     /// Not supported.
     #[serde(default)]
     #[schema(value_type = Option<Value>)]
-    prefetch: Option<Value>,
-    /// Not supported.
-    #[serde(default)]
-    #[schema(value_type = Option<Value>)]
-    shard_key: Option<Value>,
+    pub(super) shard_key: Option<Value>,
 }
 
 /// Several queries that are answered together.
@@ -100,18 +101,23 @@ impl QueryBody {
     /// # Errors
     /// An error that names the field.
     pub fn search(self) -> Result<Search> {
-        for (field, value) in [("prefetch", &self.prefetch), ("shard_key", &self.shard_key)] {
-            if value.as_ref().is_some_and(|v| !v.is_null() && v.as_array().is_none_or(|a| !a.is_empty())) {
-                return Err(Error::InvalidInput(format!(
-                    "{field} is not supported by this server; leave it out"
-                )));
-            }
-        }
+        refuse("shard_key", self.shard_key.as_ref())?;
         if self.score_threshold.is_some_and(|t| !t.is_finite()) {
             return Err(Error::Validation("score_threshold must be a finite 32-bit number".into()));
         }
-        let (wanted, mmr) = wanted(self.query)?;
-        let Params { mode, ef, head } = params(self.params)?;
+        let prefetch = prefetch::parse(self.prefetch)?;
+        let (wanted, mmr) = wanted::parse(self.query, "query", !prefetch.is_empty())?;
+        if let Wanted::Fuse(Fusion::Rrf { weights, .. }) = &wanted
+            && !weights.is_empty()
+            && weights.len() != prefetch.len()
+        {
+            return Err(Error::Validation(format!(
+                "query.rrf.weights holds {}, it must hold one for each prefetch: {}",
+                weights.len(),
+                prefetch.len()
+            )));
+        }
+        let Params { mode, ef, head } = params(self.params, "params")?;
         let limit = bounded(self.limit, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)?;
         let offset = bounded(self.offset, "offset", 0, 0, MAX_LIMIT)?;
         if limit + offset > MAX_LIMIT {
@@ -121,7 +127,9 @@ impl QueryBody {
             )));
         }
         Ok(Search {
+            prefetch,
             wanted,
+            exclude: Vec::new(),
             using: self.using.unwrap_or_default(),
             filter: filter::parse_optional(self.filter, "filter")?,
             limit,
@@ -131,7 +139,7 @@ impl QueryBody {
             mode,
             mmr,
             head,
-            lookup: lookup(self.lookup_from)?,
+            lookup: wanted::lookup(self.lookup_from, "lookup_from")?,
             fields: Fields {
                 payload: selector::payload(self.with_payload, PayloadSelector::None)?,
                 vectors: selector::vector(self.with_vector)?,
@@ -140,83 +148,22 @@ impl QueryBody {
     }
 }
 
-fn wanted(value: Option<Value>) -> Result<(Wanted, Option<Mmr>)> {
-    let Some(value) = value.filter(|v| !v.is_null()) else { return Ok((Wanted::InOrder, None)) };
-    let Value::Object(map) = &value else { return Ok((nearest(value, "query")?, None)) };
-    if inference::is_inference(map) {
-        return Ok((nearest(value, "query")?, None));
-    }
-    let mut object = Object::new(value, "query")?;
-    if let Some(nearest_value) = object.take("nearest") {
-        let wanted = nearest(nearest_value, "query.nearest")?;
-        let mmr = object.take("mmr").map(mmr).transpose()?;
-        object.finish()?;
-        return Ok((wanted, mmr));
-    }
-    let unsupported = [
-        "recommend",
-        "discover",
-        "context",
-        "order_by",
-        "fusion",
-        "rrf",
-        "formula",
-        "sample",
-        "relevance_feedback",
-        "indices",
-    ];
-    for key in unsupported {
-        if object.take(key).is_some() {
-            return Err(Error::InvalidInput(format!(
-                "query.{key} is not supported by this server; send a vector, a point id, or an object with `text` or `image`"
-            )));
-        }
-    }
-    object.finish()?;
-    Err(Error::MalformedBody(
-        "query: expected a vector, a point id, an object with `text` or `image`, or `nearest`".into(),
-    ))
-}
-
-fn nearest(value: Value, place: &str) -> Result<Wanted> {
-    match value {
-        Value::Number(_) | Value::String(_) => match serde_json::from_value::<PointId>(value) {
-            Ok(id) => Ok(Wanted::LikePoint(id)),
-            Err(error) => Err(Error::MalformedBody(format!("{place}: {error}"))),
-        },
-        Value::Array(_) | Value::Object(_) => vector::parse_one(value, place).map(Wanted::Like),
-        other => Err(expected(place, "a vector, a point id, or an object with `text` or `image`", &other)),
-    }
-}
-
-fn mmr(value: Value) -> Result<Mmr> {
-    let mut object = Object::new(value, "query.mmr")?;
-    let diversity = object.number("diversity")?.unwrap_or(0.5);
-    if !(0.0..=1.0).contains(&diversity) {
-        return Err(Error::Validation(format!("query.mmr.diversity is {diversity}, it must be from 0 to 1")));
-    }
-    let candidates =
-        bounded(object.take("candidates_limit"), "query.mmr.candidates_limit", MMR_CANDIDATES, 1, MAX_LIMIT)?;
-    object.finish()?;
-    #[allow(clippy::cast_possible_truncation)]
-    Ok(Mmr { diversity: diversity as f32, candidates })
-}
-
 /// What stands in `params`.
 #[derive(Default)]
-struct Params {
-    mode: Mode,
-    ef: Option<usize>,
-    head: HeadUse,
+pub(super) struct Params {
+    pub(super) mode: Mode,
+    pub(super) ef: Option<usize>,
+    pub(super) head: HeadUse,
 }
 
-fn params(value: Option<Value>) -> Result<Params> {
+pub(super) fn params(value: Option<Value>, place: &str) -> Result<Params> {
     let Some(value) = value.filter(|v| !v.is_null()) else { return Ok(Params::default()) };
-    let mut object = Object::new(value, "params")?;
-    let head = adapt::head_use(object.take("adapt"), "params")?;
+    let mut object = Object::new(value, place)?;
+    let head = adapt::head_use(object.take("adapt"), place)?;
+    let at = object.at("hnsw_ef");
     let ef = match object.take("hnsw_ef") {
         None => None,
-        Some(value) => Some(bounded(Some(value), "params.hnsw_ef", 0, 1, MAX_LIMIT)?),
+        Some(value) => Some(bounded(Some(value), &at, 0, 1, MAX_LIMIT)?),
     };
     let mode = if object.boolean("exact")?.unwrap_or(false) { Mode::Exact } else { Mode::Auto };
     // Tuning of other servers that changes no answer here: nothing is unindexed or quantised.
@@ -227,22 +174,11 @@ fn params(value: Option<Value>) -> Result<Params> {
     Ok(Params { mode, ef, head })
 }
 
-fn lookup(value: Option<Value>) -> Result<Option<Lookup>> {
-    let Some(value) = value.filter(|v| !v.is_null()) else { return Ok(None) };
-    let mut object = Object::new(value, "lookup_from")?;
-    let at = object.at("collection");
-    let name = object
-        .string("collection")?
-        .ok_or_else(|| Error::MalformedBody(format!("{at}: field is missing")))?;
-    let using = object.string("vector")?;
-    let _ = object.take("shard_key");
-    object.finish()?;
-    Ok(Some(Lookup { collection: CollectionName::parse(&name)?, using }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{Example, Strategy};
+    use crate::types::PointId;
     use serde_json::json;
 
     fn search(body: Value) -> Result<Search> {
@@ -255,10 +191,44 @@ mod tests {
             [json!({"text": "a cat", "model": "m"}), json!({"nearest": {"text": "a cat", "model": "m"}})]
         {
             let search = search(json!({"query": query})).unwrap();
-            assert!(matches!(search.wanted, Wanted::Like(_)), "{:?}", search.wanted);
+            assert!(matches!(search.wanted, Wanted::Like(Example::Source(_))), "{:?}", search.wanted);
         }
-        assert!(matches!(search(json!({"query": 7})).unwrap().wanted, Wanted::LikePoint(PointId::Num(7))));
+        assert!(matches!(search(json!({"query": 7})).unwrap().wanted, Wanted::Like(Example::Point(PointId::Num(7)))));
         assert!(matches!(search(json!({})).unwrap().wanted, Wanted::InOrder));
+    }
+
+    #[test]
+    fn what_comes_first_is_read_nested_one_or_many() {
+        let body = json!({
+            "query": {"rrf": {"k": 60, "weights": [1, 0.5]}},
+            "prefetch": [
+                {"query": {"text": "a"}, "using": "pictures", "limit": 7},
+                {"query": {"recommend": {"positive": [1, {"text": "b"}], "negative": [[0.5]], "strategy": "sum_scores"}},
+                 "prefetch": {"query": {"order_by": "price"}}},
+            ],
+        });
+        let searched = search(body).unwrap();
+        let search = &searched;
+        let Wanted::Fuse(Fusion::Rrf { k: 60, weights }) = &search.wanted else { panic!("{:?}", search.wanted) };
+        assert_eq!(weights, &[1.0, 0.5]);
+        assert_eq!((search.prefetch[0].using.as_str(), search.prefetch[0].limit), ("pictures", 7));
+        let Wanted::Recommend { positive, negative, strategy } = &search.prefetch[1].wanted else {
+            panic!("{:?}", search.prefetch[1].wanted)
+        };
+        assert_eq!((positive.len(), negative.len(), *strategy), (2, 1, Strategy::SumScores));
+        assert!(matches!(search.prefetch[1].prefetch[0].wanted, Wanted::OrderBy(_)));
+        assert!(matches!(super::tests::search(json!({"query": {"fusion": "dbsf"}, "prefetch": {}})).unwrap().wanted, Wanted::Fuse(Fusion::Dbsf)));
+    }
+
+    #[test]
+    fn what_comes_first_is_bounded_in_depth_and_number() {
+        let mut deep = json!({"query": [1.0]});
+        for _ in 0..5 {
+            deep = json!({"query": [1.0], "prefetch": deep});
+        }
+        assert!(search(deep).unwrap_err().to_string().contains("at most 4 deep"));
+        let many = json!({"query": [1.0], "prefetch": vec![json!({"query": [1.0]}); 33]});
+        assert!(search(many).unwrap_err().to_string().contains("at most 32"));
     }
 
     #[test]
@@ -272,10 +242,27 @@ mod tests {
             (json!({"params": {"adapt": true}}), "params.adapt is true"),
             (json!({"query": {"text": "a", "options": {"adapt": "x"}}}), "query.options.adapt"),
             (json!({"query": {"nearest": [1.0], "mmr": {"diversity": 2}}}), "query.mmr.diversity is 2"),
-            (json!({"query": {"fusion": "rrf"}}), "query.fusion"),
+            (json!({"query": {"fusion": "rrf"}}), "query.fusion needs a prefetch"),
+            (json!({"query": {"fusion": "best"}, "prefetch": {}}), "query.fusion is best"),
+            (json!({"query": {"rrf": {"k": 0}}, "prefetch": {}}), "query.rrf.k is 0"),
+            (json!({"query": {"rrf": {"weights": [1, 2]}}, "prefetch": {}}), "query.rrf.weights holds 2"),
+            (json!({"query": {"rrf": {"weights": [-1]}}, "prefetch": {}}), "query.rrf.weights[0] is -1"),
+            (json!({"query": {"recommend": {}}}), "query.recommend.positive"),
+            (json!({"query": {"recommend": {"positive": [1], "strategy": "x"}}}), "query.recommend.strategy"),
+            (json!({"query": {"recommend": {"positive": "x"}}}), "query.recommend.positive: "),
+            (json!({"query": {"recommend": {"positive": [], "negative": [2]}}}), "query.recommend.positive"),
+            (json!({"query": {"context": {"positive": 1}}}), "query.context[0].negative"),
+            (json!({"query": {"discover": {"context": []}}}), "query.discover.target"),
+            (json!({"query": {"order_by": {"key": "a", "direction": "up"}}}), "query.order_by.direction"),
+            (json!({"query": {"order_by": {"key": "a", "start_from": "x"}}}), "query.order_by.start_from"),
+            (json!({"query": {"sample": "best"}}), "query.sample"),
+            (json!({"query": {"formula": {}}}), "query.formula is not supported"),
+            (json!({"query": [1.0], "prefetch": [{"limit": 0}]}), "prefetch[0].limit is 0"),
+            (json!({"query": [1.0], "prefetch": {"filter": {"x": 1}}}), "prefetch[0].filter"),
+            (json!({"query": [1.0], "prefetch": {"prefetch": {"query": true}}}), "prefetch[0].prefetch[0].query: "),
+            (json!({"prefetch": {"query": [1.0]}}), "query"),
             (json!({"query": "cat"}), "query: "),
             (json!({"query": true}), "query: expected"),
-            (json!({"prefetch": [{}]}), "prefetch"),
             (json!({"with_payload": 5}), "with_payload: expected"),
             (json!({"lookup_from": {}}), "lookup_from.collection"),
         ] {
