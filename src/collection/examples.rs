@@ -81,7 +81,9 @@ impl Examples {
         let mut vectors = self.vectors_mut();
         if !(1..=MAX_EXAMPLES).contains(&vectors.len()) {
             let count = vectors.len();
-            return Err(Error::InvalidInput(format!("a query has 1 to {MAX_EXAMPLES} examples, not {count}")));
+            return Err(Error::InvalidInput(format!(
+                "a query has 1 to {MAX_EXAMPLES} examples, not {count}"
+            )));
         }
         for vector in &mut vectors {
             check_vector(vector, size, distance)?;
@@ -139,10 +141,8 @@ mod tests {
 
     #[test]
     fn sums_weigh_all_examples_alike() {
-        let sum = Examples::Sum {
-            positive: vec![vec![1.0, 0.0], vec![0.0, 2.0]],
-            negative: vec![vec![1.0, 1.0]],
-        };
+        let sum =
+            Examples::Sum { positive: vec![vec![1.0, 0.0], vec![0.0, 2.0]], negative: vec![vec![1.0, 1.0]] };
         assert_eq!(sum.score(Distance::Dot, &[3.0, 5.0]), 3.0 + 10.0 - 8.0);
     }
 

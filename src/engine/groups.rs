@@ -51,8 +51,7 @@ impl Engine {
 }
 
 fn grouped(collection: &Collection, search: &Search, grouping: &Grouping) -> Result<Vec<Group>> {
-    let has_value =
-        Filter { must_not: vec![Condition::IsEmpty(grouping.by.clone())], ..Filter::default() };
+    let has_value = Filter { must_not: vec![Condition::IsEmpty(grouping.by.clone())], ..Filter::default() };
     let mut looking = search.clone();
     looking.filter = both(search.filter.clone(), Some(has_value));
     looking.fields.payload = PayloadSelector::All;

@@ -11,9 +11,7 @@ use super::wanted::{Example, Search, Strategy, Wanted};
 use crate::collection::{Collection, Examples, Fields, Ordered, Query, Scroll};
 use crate::error::{Error, Result};
 use crate::index::Mode;
-use crate::types::{
-    CollectionName, Condition, Distance, Filter, PointId, Record, ScoredPoint, check_vector,
-};
+use crate::types::{CollectionName, Condition, Distance, Filter, PointId, Record, ScoredPoint, check_vector};
 
 /// Searches of one request that run at once.
 const AT_ONCE: usize = 4;
@@ -73,14 +71,17 @@ impl Engine {
                 exclude_examples(part);
                 for example in part.wanted.examples_mut() {
                     match example {
-                        Example::Point(_) => *example = Example::Ready(vectors.next().unwrap_or_default(), None),
+                        Example::Point(_) => {
+                            *example = Example::Ready(vectors.next().unwrap_or_default(), None)
+                        }
                         Example::Source(VectorSource::Dense(vector)) => {
                             *example = Example::Ready(std::mem::take(vector), None);
                         }
                         Example::Source(VectorSource::Inference(_)) | Example::Ready(..) => {}
                     }
                     // An unknown name is the collection's to refuse.
-                    if let (Example::Ready(vector, _), Some(params)) = (example, config.vectors.get(&part.using))
+                    if let (Example::Ready(vector, _), Some(params)) =
+                        (example, config.vectors.get(&part.using))
                         && let Err(error) = check_vector(vector, params.size, params.distance)
                         && failed.is_ok()
                     {

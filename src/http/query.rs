@@ -128,7 +128,8 @@ pub async fn search_batch(
             check_batch(body.0.searches.len())?;
             let searches = each(body.0.searches.into_iter().map(SearchBody::search))?;
             let answers = state.engine.search_all(&name, searches).await?;
-            let out = |points: Vec<ScoredPoint>| points.into_iter().map(ScoredPointOut::from).collect::<Vec<_>>();
+            let out =
+                |points: Vec<ScoredPoint>| points.into_iter().map(ScoredPointOut::from).collect::<Vec<_>>();
             Ok(answers.into_iter().map(out).collect::<Vec<_>>())
         })
         .await

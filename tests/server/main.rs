@@ -13,5 +13,6 @@ mod guard;
 mod images;
 mod model;
 mod process;
+mod queries;
 mod recall;
 mod snapshots;

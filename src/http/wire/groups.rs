@@ -78,7 +78,8 @@ impl GroupsBody {
     /// An error that names the field.
     pub fn search(self) -> Result<(Search, Grouping)> {
         refuse("with_lookup", self.with_lookup.as_ref())?;
-        let by = JsonPath::parse(&self.group_by).map_err(|why| Error::Validation(format!("group_by: {why}")))?;
+        let by =
+            JsonPath::parse(&self.group_by).map_err(|why| Error::Validation(format!("group_by: {why}")))?;
         let size = bounded(self.group_size, "group_size", DEFAULT_GROUP_SIZE, 1, MAX_GROUP_SIZE)?;
         let groups = bounded(self.limit, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)?;
         if groups * size > MAX_LIMIT {

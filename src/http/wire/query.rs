@@ -193,7 +193,10 @@ mod tests {
             let search = search(json!({"query": query})).unwrap();
             assert!(matches!(search.wanted, Wanted::Like(Example::Source(_))), "{:?}", search.wanted);
         }
-        assert!(matches!(search(json!({"query": 7})).unwrap().wanted, Wanted::Like(Example::Point(PointId::Num(7)))));
+        assert!(matches!(
+            search(json!({"query": 7})).unwrap().wanted,
+            Wanted::Like(Example::Point(PointId::Num(7)))
+        ));
         assert!(matches!(search(json!({})).unwrap().wanted, Wanted::InOrder));
     }
 
@@ -209,7 +212,9 @@ mod tests {
         });
         let searched = search(body).unwrap();
         let search = &searched;
-        let Wanted::Fuse(Fusion::Rrf { k: 60, weights }) = &search.wanted else { panic!("{:?}", search.wanted) };
+        let Wanted::Fuse(Fusion::Rrf { k: 60, weights }) = &search.wanted else {
+            panic!("{:?}", search.wanted)
+        };
         assert_eq!(weights, &[1.0, 0.5]);
         assert_eq!((search.prefetch[0].using.as_str(), search.prefetch[0].limit), ("pictures", 7));
         let Wanted::Recommend { positive, negative, strategy } = &search.prefetch[1].wanted else {
@@ -217,7 +222,10 @@ mod tests {
         };
         assert_eq!((positive.len(), negative.len(), *strategy), (2, 1, Strategy::SumScores));
         assert!(matches!(search.prefetch[1].prefetch[0].wanted, Wanted::OrderBy(_)));
-        assert!(matches!(super::tests::search(json!({"query": {"fusion": "dbsf"}, "prefetch": {}})).unwrap().wanted, Wanted::Fuse(Fusion::Dbsf)));
+        assert!(matches!(
+            super::tests::search(json!({"query": {"fusion": "dbsf"}, "prefetch": {}})).unwrap().wanted,
+            Wanted::Fuse(Fusion::Dbsf)
+        ));
     }
 
     #[test]
@@ -259,7 +267,10 @@ mod tests {
             (json!({"query": {"formula": {}}}), "query.formula is not supported"),
             (json!({"query": [1.0], "prefetch": [{"limit": 0}]}), "prefetch[0].limit is 0"),
             (json!({"query": [1.0], "prefetch": {"filter": {"x": 1}}}), "prefetch[0].filter"),
-            (json!({"query": [1.0], "prefetch": {"prefetch": {"query": true}}}), "prefetch[0].prefetch[0].query: "),
+            (
+                json!({"query": [1.0], "prefetch": {"prefetch": {"query": true}}}),
+                "prefetch[0].prefetch[0].query: ",
+            ),
             (json!({"prefetch": {"query": [1.0]}}), "query"),
             (json!({"query": "cat"}), "query: "),
             (json!({"query": true}), "query: expected"),

@@ -24,7 +24,9 @@ const MAX_WEIGHTS: usize = 32;
 pub fn parse(value: Option<Value>, place: &str, follows: bool) -> Result<(Wanted, Option<Mmr>)> {
     let Some(value) = value.filter(|v| !v.is_null()) else {
         if follows {
-            return Err(Error::InvalidInput(format!("{place} is needed to merge or to rescore what prefetch finds")));
+            return Err(Error::InvalidInput(format!(
+                "{place} is needed to merge or to rescore what prefetch finds"
+            )));
         }
         return Ok((Wanted::InOrder, None));
     };
@@ -159,7 +161,9 @@ fn pairs(value: Value, place: &str) -> Result<Vec<(Example, Example)>> {
 /// A field's name, or `key`, `direction`, `start_from`.
 pub fn order_by(value: Value, place: &str) -> Result<OrderBy> {
     let named = |text: &str, at: &str| {
-        JsonPath::parse(text).map_err(|why| Error::Validation(format!("{at}: {why}"))).map(|_| text.to_owned())
+        JsonPath::parse(text)
+            .map_err(|why| Error::Validation(format!("{at}: {why}")))
+            .map(|_| text.to_owned())
     };
     if let Value::String(key) = &value {
         return Ok(OrderBy { key: named(key, place)?, direction: Direction::Ascending, start_from: None });
@@ -221,7 +225,11 @@ fn rrf(value: Value, place: &str) -> Result<Wanted> {
         match value.as_f64() {
             #[allow(clippy::cast_possible_truncation)]
             Some(weight) if (0.0..=1e6).contains(&weight) => weights.push(weight as f32),
-            _ => return Err(Error::Validation(format!("{at}[{i}] is {value}, it must be a number from 0 to 1000000"))),
+            _ => {
+                return Err(Error::Validation(format!(
+                    "{at}[{i}] is {value}, it must be a number from 0 to 1000000"
+                )));
+            }
         }
     }
     object.finish()?;
@@ -247,8 +255,9 @@ pub fn lookup(value: Option<Value>, place: &str) -> Result<Option<Lookup>> {
     let Some(value) = value.filter(|v| !v.is_null()) else { return Ok(None) };
     let mut object = Object::new(value, place)?;
     let at = object.at("collection");
-    let name =
-        object.string("collection")?.ok_or_else(|| Error::MalformedBody(format!("{at}: field is missing")))?;
+    let name = object
+        .string("collection")?
+        .ok_or_else(|| Error::MalformedBody(format!("{at}: field is missing")))?;
     let using = object.string("vector")?;
     let _ = object.take("shard_key");
     object.finish()?;
