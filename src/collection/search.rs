@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use roaring::RoaringBitmap;
 
 use crate::error::{Error, Result};
-use crate::index::{self, Hit, Index, Mode, Search};
+use crate::index::{self, Hit, Index, Mode, Rescore, Search};
 use crate::types::{Distance, Filter, PointId, ScoredPoint, VectorName};
 
 use super::examples::Examples;
@@ -52,6 +52,8 @@ pub struct Query {
     pub ef: Option<usize>,
     /// Whether the graph may be used.
     pub mode: Mode,
+    /// How far hits by bytes are compared exactly.
+    pub rescore: Rescore,
     /// Spreads the hits out.
     pub mmr: Option<Mmr>,
     /// What is read of each hit.
@@ -72,6 +74,7 @@ impl Query {
             score_threshold: None,
             ef: None,
             mode: Mode::Auto,
+            rescore: Rescore::InDoubt,
             mmr: None,
             fields: Fields::NONE,
         }
@@ -256,5 +259,8 @@ fn hits(index: &Index, query: &Query, limit: usize, allow: Option<&RoaringBitmap
     if let Some(examples) = &query.examples {
         return index.search_by(|vector| examples.score(index.distance(), vector), limit, allow);
     }
-    index.search(&query.vector, &Search { limit, ef: query.ef, mode: query.mode, allow })
+    index.search(
+        &query.vector,
+        &Search { limit, ef: query.ef, mode: query.mode, rescore: query.rescore, allow },
+    )
 }

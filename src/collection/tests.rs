@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::error::Error;
 use crate::index::Mode;
 use crate::storage::{Store, StoreOptions};
 use crate::types::{
@@ -50,7 +51,16 @@ fn reopen(dir: &Path, store: Store, collection: Collection) -> (Store, Collectio
     drop(collection);
     store.close().unwrap();
     drop(store);
-    let store = Store::open(dir, options()).unwrap();
+    // A thread that has just built a graph may still be keeping it.
+    let began = std::time::Instant::now();
+    let store = loop {
+        match Store::open(dir, options()) {
+            Err(Error::Unavailable(_)) if began.elapsed().as_secs() < 30 => {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            opened => break opened.unwrap(),
+        }
+    };
     let volume = store.volumes().pop().unwrap();
     (store, Collection::open(volume).unwrap())
 }

@@ -226,6 +226,7 @@ fn run_alone(
         score_threshold: search.score_threshold,
         ef: search.ef,
         mode,
+        rescore: search.rescore,
         mmr: search.mmr,
         fields: search.fields.clone(),
     };

@@ -6,7 +6,7 @@ use super::draft::{Inference, VectorSource};
 use super::fusion::Fusion;
 use crate::adapt::Modality;
 use crate::collection::{Fields, Mmr, OrderBy};
-use crate::index::Mode;
+use crate::index::{Mode, Rescore};
 use crate::types::{CollectionName, Filter, PointId, VectorName};
 
 /// Something that hits are compared with.
@@ -95,6 +95,8 @@ pub struct Search {
     pub ef: Option<usize>,
     /// Exact or as planned.
     pub mode: Mode,
+    /// How far hits by bytes are compared exactly.
+    pub rescore: Rescore,
     /// Diversity among the hits.
     pub mmr: Option<Mmr>,
     /// Which head the query goes through, where the request says so beside the query.

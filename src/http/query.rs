@@ -1,7 +1,8 @@
 //! Queries: the points nearest to a vector, a text, a picture or another point.
 
 use actix_web::{Responder, web};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::answer::{Clock, Envelope, ErrorEnvelope};
 use super::body::JsonBody;
@@ -15,8 +16,24 @@ use crate::engine::Search;
 use crate::error::{Error, Result};
 use crate::types::ScoredPoint;
 
-fn hits(points: Vec<ScoredPoint>) -> serde_json::Value {
-    json!({"points": points.into_iter().map(ScoredPointOut::from).collect::<Vec<_>>()})
+/// An answer to one query.
+#[derive(Serialize)]
+struct Hits {
+    points: Vec<ScoredPointOut>,
+}
+
+fn hits(points: Vec<ScoredPoint>) -> Hits {
+    Hits { points: out(points) }
+}
+
+fn out(points: Vec<ScoredPoint>) -> Vec<ScoredPointOut> {
+    points.into_iter().map(ScoredPointOut::from).collect()
+}
+
+/// An answer to a query in groups.
+#[derive(Serialize)]
+struct Groups {
+    groups: Vec<GroupOut>,
 }
 
 /// One query.
@@ -90,7 +107,7 @@ pub async fn query_groups(
             let name = named(&path)?;
             let (search, grouping) = body.0.search()?;
             let groups = state.engine.search_groups(&name, search, grouping).await?;
-            Ok(json!({"groups": groups.into_iter().map(GroupOut::from).collect::<Vec<_>>()}))
+            Ok(Groups { groups: groups.into_iter().map(GroupOut::from).collect() })
         })
         .await
 }
@@ -98,7 +115,7 @@ pub async fn query_groups(
 async fn older(state: &State, path: &str, search: Result<Search>) -> Result<Vec<ScoredPointOut>> {
     let name = named(path)?;
     let mut answers = state.engine.search_all(&name, vec![search?]).await?;
-    Ok(answers.pop().unwrap_or_default().into_iter().map(ScoredPointOut::from).collect())
+    Ok(out(answers.pop().unwrap_or_default()))
 }
 
 /// One query by a vector, in its older form.

@@ -30,12 +30,13 @@ use roaring::RoaringBitmap;
 use crate::distance::{self, Kernel};
 use crate::error::{Error, Result};
 use crate::types::{Distance, HnswParams, VectorParams, check_vector};
-use arena::Rows;
+use arena::{Chunk, Rows};
 use graph::{Graph, Ranker};
 pub use kept::KeptGraph;
 use nearest::{Near, Nearest};
 use plan::{Plan, Stats, plan};
-use scan::{Probe, Scored, scan_chunk, scan_chunks};
+use quantised::Quantised;
+use scan::{Probe, Scored, fold_chunks, scan_chunk, scan_chunks, visible};
 use state::{State, Work};
 
 /// Most hits of one search (a page of 10,000 behind an offset of as many, and some to leave
@@ -54,6 +55,18 @@ pub enum Mode {
     Exact,
 }
 
+/// How far a search by bytes is compared exactly. Scores are exact in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Rescore {
+    /// Whatever rounding may have put in the wrong order.
+    #[default]
+    InDoubt,
+    /// So many times the limit, at least 1.
+    Times(f32),
+    /// Everything: bytes are not used.
+    All,
+}
+
 /// What is searched for besides the vector.
 #[derive(Debug, Clone, Copy)]
 pub struct Search<'a> {
@@ -63,6 +76,8 @@ pub struct Search<'a> {
     pub ef: Option<usize>,
     /// Whether the graph may be used.
     pub mode: Mode,
+    /// How far it is compared exactly.
+    pub rescore: Rescore,
     /// Only these slots are answered.
     pub allow: Option<&'a RoaringBitmap>,
 }
@@ -70,7 +85,7 @@ pub struct Search<'a> {
 impl Search<'_> {
     /// The best `limit` of all.
     pub fn new(limit: usize) -> Self {
-        Self { limit, ef: None, mode: Mode::Auto, allow: None }
+        Self { limit, ef: None, mode: Mode::Auto, rescore: Rescore::InDoubt, allow: None }
     }
 }
 
@@ -241,14 +256,25 @@ impl Index {
             (probe, state.sealed.clone(), state.graph.clone(), stats)
         };
         let expected = allowed.unwrap_or(stats.live).min(stats.live);
-        let scan_all = |nearest: Nearest| {
-            nearest.merge(scan_chunks(probe, rows.chunks(), search.allow, search.limit, expected))
+        let scan_all = |nearest: Nearest| match graph.as_ref().and_then(|graph| Some((graph, graph.bytes()?)))
+        {
+            Some((graph, bytes)) if search.mode == Mode::Auto && search.rescore != Rescore::All => {
+                let behind = scan_chunks(probe, rows.behind(graph.covered()), search.allow, search.limit, 0);
+                let best = scan_bytes(probe, &rows, rows.before(graph.covered()), bytes, search, expected);
+                best.into_iter().fold(nearest.merge(behind), |mut nearest, near| {
+                    nearest.offer(near);
+                    nearest
+                })
+            }
+            _ => nearest.merge(scan_chunks(probe, rows.chunks(), search.allow, search.limit, expected)),
         };
-        let nearest = match (plan(search, &stats), graph) {
+        let nearest = match (plan(search, &stats), &graph) {
             (Plan::Walk { ef }, Some(graph)) => {
-                let found = walk(probe, &rows, &graph, search, ef);
-                // A walk that comes back short may have missed some: then nothing is left out.
-                if found.len() < search.limit.min(expected) {
+                let Walked { found, met } = walk(probe, &rows, graph, search, ef);
+                // A walk that comes back short may have missed some, and at the far end of what it met
+                // it is not to be relied on: then nothing is left out.
+                let wanted = if allowed.is_some() { search.limit * SURE } else { search.limit };
+                if found.len() < search.limit.min(expected) || met < wanted.min(expected) {
                     scan_all(nearest)
                 } else {
                     found.into_iter().for_each(|near| nearest.offer(near));
@@ -326,8 +352,19 @@ impl Shared {
     }
 }
 
+/// Of a filtered walk so many times the hits must be met that the filter lets through.
+const SURE: usize = 2;
+
+/// What came of a walk.
+struct Walked {
+    /// The nearest by slot, best first.
+    found: Vec<Near>,
+    /// Rows that the walk met and that may be answered.
+    met: usize,
+}
+
 /// The nearest of the sealed rows by slot: those in the graph by a walk, the others by a scan.
-fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, ef: usize) -> Vec<Near> {
+fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, ef: usize) -> Walked {
     let slot_if_kept = |row: u32| {
         let (chunk, i) = rows.locate(row);
         let slot = chunk.slots()[i];
@@ -336,18 +373,19 @@ fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, ef: u
     };
     let exact = |row: u32| probe.rank(rows.vector(row));
     let kept = |near: &Near| slot_if_kept(near.number).is_some();
-    let near: Vec<Near> = match graph.bytes() {
-        Some(bytes) => {
+    let (near, met): (Vec<Near>, usize) = match graph.bytes() {
+        Some(bytes) if search.rescore != Rescore::All => {
             let query = bytes.query(probe.vector);
-            let met = graph.walk(ef, &query);
-            let mut best: Vec<Near> = met.into_iter().filter(kept).collect();
-            best.truncate(rescored(&best, search.limit, query.doubtful()));
+            let mut best: Vec<Near> = graph.walk(ef, &query).into_iter().filter(kept).collect();
+            let met = best.len();
+            best.truncate(rescored(&best, search, query.doubtful()));
             best.iter().for_each(|near| distance::prefetch(rows.vector(near.number)));
-            best.into_iter().map(|near| Near { rank: exact(near.number), ..near }).collect()
+            (best.into_iter().map(|near| Near { rank: exact(near.number), ..near }).collect(), met)
         }
-        None => {
-            let met = graph.walk(ef, &Exactly { probe, rows });
-            met.into_iter().filter(kept).collect()
+        _ => {
+            let best: Vec<Near> = graph.walk(ef, &Exactly { probe, rows }).into_iter().filter(kept).collect();
+            let met = best.len();
+            (best, met)
         }
     };
     let loose = graph.loose().iter().map(|&row| Near { rank: exact(row), number: row });
@@ -359,7 +397,43 @@ fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, ef: u
     }
     let tail = rows.behind(graph.covered());
     let expected = tail.len() * rows.chunk_rows();
-    nearest.merge(scan_chunks(probe, tail, search.allow, search.limit, expected)).into_sorted()
+    let found = nearest.merge(scan_chunks(probe, tail, search.allow, search.limit, expected)).into_sorted();
+    Walked { found, met }
+}
+
+/// The nearest of the rows that are there as bytes, by slot: every one is compared by its bytes, and exactly
+/// what rounding may have put in the wrong order.
+fn scan_bytes(
+    probe: Probe<'_>,
+    rows: &Rows,
+    chunks: &[Arc<Chunk>],
+    bytes: &Quantised,
+    search: &Search<'_>,
+    expected: usize,
+) -> Vec<Near> {
+    let query = bytes.query(probe.vector);
+    let numbered: Vec<(usize, &Arc<Chunk>)> = chunks.iter().enumerate().collect();
+    let kept = search.limit.saturating_mul(4).max(search.limit + 64);
+    let scan = |mut nearest: Nearest, (number, chunk): &(usize, &Arc<Chunk>)| {
+        let first = (number * rows.chunk_rows()) as u32; // rows are numbered by u32
+        let places = visible(chunk, probe.moment, search.allow, first);
+        let mut ranks = vec![0.0; places.len()];
+        query.ranks(&places, &mut ranks);
+        for (number, rank) in places.into_iter().zip(ranks) {
+            if nearest.admits(rank) {
+                nearest.offer(Near { rank, number });
+            }
+        }
+        nearest
+    };
+    let best = fold_chunks(&numbered, kept, expected.saturating_mul(rows.size() / 4), scan);
+    let mut best = best.into_sorted();
+    best.truncate(rescored(&best, search, query.doubtful()));
+    let exact = |near: Near| {
+        let (chunk, i) = rows.locate(near.number);
+        Near { rank: probe.rank(rows.vector(near.number)), number: chunk.slots()[i] }
+    };
+    best.into_iter().map(exact).collect()
 }
 
 /// Ranks rows for a walk where there are no bytes.
@@ -379,11 +453,14 @@ impl Ranker for Exactly<'_> {
 }
 
 /// So many of the best by bytes are compared exactly: those that rounding may have put behind the
-/// last one wanted, and at least twice as many as are wanted.
-fn rescored(best: &[Near], limit: usize, doubtful: f32) -> usize {
-    let Some(last) = best.get(limit - 1) else { return best.len() };
+/// last one wanted, and at least twice as many as are wanted; or as many as the search says.
+fn rescored(best: &[Near], search: &Search<'_>, doubtful: f32) -> usize {
+    if let Rescore::Times(times) = search.rescore {
+        return ((search.limit as f32 * times.max(1.0)).ceil() as usize).max(search.limit);
+    }
+    let Some(last) = best.get(search.limit - 1) else { return best.len() };
     let in_doubt = best.partition_point(|near| near.rank <= last.rank + doubtful);
-    in_doubt.max(2 * limit).max(20)
+    in_doubt.max(2 * search.limit).max(20)
 }
 
 #[cfg(test)]

@@ -44,7 +44,8 @@ pub(super) fn plan(search: &Search<'_>, stats: &Stats) -> Plan {
     if scanned.saturating_mul(100) < stats.live.saturating_mul(15) {
         return Plan::Scan;
     }
-    let ef = search.ef.unwrap_or(DEFAULT_EF).max(search.limit);
+    let least = if stats.allowed.is_some() { 2 * super::SURE * search.limit } else { search.limit };
+    let ef = search.ef.unwrap_or(DEFAULT_EF).max(least);
     let looked_at = ef.saturating_mul(stats.live) / scanned; // so many to keep `ef`
     if looked_at.saturating_mul(ROWS_PER_CANDIDATE) >= scanned {
         return Plan::Scan;

@@ -130,8 +130,32 @@ pub(super) fn scan_chunks(
         scan_chunk(probe, chunk, allow, &mut nearest);
         nearest
     };
-    if expected.saturating_mul(probe.size()) < PARALLEL_FLOATS {
+    fold_chunks(chunks, limit, expected.saturating_mul(probe.size()), fold)
+}
+
+/// The best `limit` that `fold` finds in the chunks, on all cores where it is worth it.
+pub(super) fn fold_chunks<T: Sync>(
+    chunks: &[T],
+    limit: usize,
+    floats: usize,
+    fold: impl Fn(Nearest, &T) -> Nearest + Sync,
+) -> Nearest {
+    if floats < PARALLEL_FLOATS {
         return chunks.iter().fold(Nearest::new(limit), fold);
     }
-    chunks.par_iter().fold(|| Nearest::new(limit), fold).reduce(|| Nearest::new(limit), Nearest::merge)
+    chunks.par_iter().fold(|| Nearest::new(limit), &fold).reduce(|| Nearest::new(limit), Nearest::merge)
+}
+
+/// The rows of a chunk, of which `first` is the first, that a search may answer.
+pub(super) fn visible(chunk: &Chunk, moment: Moment, allow: Option<&RoaringBitmap>, first: u32) -> Vec<u32> {
+    let row = |i: usize| chunk.is_visible(i, moment).then_some(first + i as u32); // rows are numbered by u32
+    match allow {
+        None => (0..chunk.len()).filter_map(row).collect(),
+        Some(allow) => match (chunk.slots().first(), chunk.slots().last()) {
+            (Some(&from), Some(&to)) => {
+                allow.range(from..=to).filter_map(|slot| chunk.find(slot).and_then(row)).collect()
+            }
+            _ => Vec::new(),
+        },
+    }
 }

@@ -337,3 +337,55 @@ proptest! {
         prop_assert_eq!(index.state().vectors, model.vectors.len());
     }
 }
+
+/// Vectors around 60 centres, in an index with a graph.
+fn clustered(count: u32, size: usize) -> (Index, Vec<Vec<f32>>) {
+    let mut rng = SmallRng::seed_from_u64(11);
+    let mut draw = |spread: f32| (0..size).map(|_| rng.random_range(-spread..spread)).collect::<Vec<f32>>();
+    let centres: Vec<Vec<f32>> = (0..60).map(|_| draw(2.0)).collect();
+    let near = |i: u32| {
+        let noise = draw(1.0);
+        centres[i as usize % 60].iter().zip(noise).map(|(centre, noise)| centre + noise).collect()
+    };
+    let vectors: Vec<Vec<f32>> = (0..count).map(near).collect();
+    let index = Index::new(&config(size, Distance::Euclid), low_threshold(100));
+    for (slot, vector) in (0..).zip(&vectors) {
+        index.insert(slot, vector).unwrap();
+    }
+    wait_for_build(&index);
+    assert!(index.state().indexed_vectors > 4_000);
+    (index, vectors)
+}
+
+#[test]
+fn every_way_of_rescoring_answers_exact_scores_and_finds_nearly_all() {
+    let (index, vectors) = clustered(6_000, 96);
+    for rescore in [Rescore::InDoubt, Rescore::Times(1.0), Rescore::Times(3.0), Rescore::All] {
+        let mut right = 0;
+        for query in vectors.iter().step_by(200) {
+            let exact = index.search(query, &Search { mode: Mode::Exact, ..Search::new(10) }).unwrap();
+            let hits = index.search(query, &Search { rescore, ..Search::new(10) }).unwrap();
+            right += hits.iter().filter(|hit| exact.contains(hit)).count();
+        }
+        assert!(right >= 285, "{rescore:?}: {right} of 300");
+    }
+}
+
+#[test]
+fn a_filter_that_keeps_what_is_far_from_the_query_is_answered_in_full() {
+    let (index, vectors) = clustered(6_000, 96);
+    for keep in [0.5, 0.2, 0.05] {
+        for query in vectors.iter().step_by(600) {
+            let mut order: Vec<u32> = (0..vectors.len() as u32).collect();
+            let kernel = distance::kernel(Distance::Euclid);
+            order.sort_by(|a, b| {
+                kernel(query, &vectors[*b as usize]).total_cmp(&kernel(query, &vectors[*a as usize]))
+            });
+            let farthest: RoaringBitmap = order[..(keep * 6_000.0) as usize].iter().copied().collect();
+            let exact = Search { mode: Mode::Exact, allow: Some(&farthest), ..Search::new(10) };
+            let exact = index.search(query, &exact).unwrap();
+            let hits = index.search(query, &Search { allow: Some(&farthest), ..Search::new(10) }).unwrap();
+            assert_eq!(hits, exact, "{keep}");
+        }
+    }
+}

@@ -51,7 +51,7 @@ fn search(value: Value, place: &str, depth: usize, left: &mut usize) -> Result<S
     let at = |key: &str| format!("{place}.{key}");
     let prefetch = parse_at(object.take("prefetch"), &at("prefetch"), depth + 1, left)?;
     let (wanted, mmr) = wanted::parse(object.take("query"), &at("query"), !prefetch.is_empty())?;
-    let Params { mode, ef, head } = params(object.take("params"), &at("params"))?;
+    let Params { mode, ef, rescore, head } = params(object.take("params"), &at("params"))?;
     let limit = bounded(object.take("limit"), &at("limit"), DEFAULT_LIMIT, 1, MAX_LIMIT)?;
     #[allow(clippy::cast_possible_truncation)]
     let score_threshold = object.number("score_threshold")?.map(|number| number as f32);
@@ -69,6 +69,7 @@ fn search(value: Value, place: &str, depth: usize, left: &mut usize) -> Result<S
         score_threshold,
         ef,
         mode,
+        rescore,
         mmr,
         head,
         lookup: wanted::lookup(object.take("lookup_from"), &at("lookup_from"))?,

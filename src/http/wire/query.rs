@@ -10,13 +10,15 @@ use super::{adapt, filter, prefetch, selector, wanted};
 use crate::collection::Fields;
 use crate::engine::{Fusion, HeadUse, Search, Wanted};
 use crate::error::{Error, Result};
-use crate::index::Mode;
+use crate::index::{Mode, Rescore};
 use crate::types::PayloadSelector;
 
 /// Hits of a query that states no limit.
 pub(super) const DEFAULT_LIMIT: usize = 10;
 /// Most hits of a query, offset included.
 pub const MAX_LIMIT: usize = 10_000;
+/// Largest `params.quantization.oversampling`.
+const MAX_OVERSAMPLING: f64 = 100.0;
 /// Most queries of a batch.
 pub const MAX_QUERIES: usize = 256;
 
@@ -37,7 +39,7 @@ pub struct QueryBody {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub(super) filter: Option<Value>,
-    /// `hnsw_ef` (at most 10,000), `exact`; `adapt`: `none`, `picture` or `text`, which head of the
+    /// `hnsw_ef` (at most 10,000), `exact`, `quantization` (`ignore`, `rescore`, `oversampling` from 1 to 100); `adapt`: `none`, `picture` or `text`, which head of the
     /// collection the query goes through, whatever it is.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
@@ -117,7 +119,7 @@ impl QueryBody {
                 prefetch.len()
             )));
         }
-        let Params { mode, ef, head } = params(self.params, "params")?;
+        let Params { mode, ef, rescore, head } = params(self.params, "params")?;
         let limit = bounded(self.limit, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)?;
         let offset = bounded(self.offset, "offset", 0, 0, MAX_LIMIT)?;
         if limit + offset > MAX_LIMIT {
@@ -137,6 +139,7 @@ impl QueryBody {
             score_threshold: self.score_threshold,
             ef,
             mode,
+            rescore,
             mmr,
             head,
             lookup: wanted::lookup(self.lookup_from, "lookup_from")?,
@@ -153,6 +156,7 @@ impl QueryBody {
 pub(super) struct Params {
     pub(super) mode: Mode,
     pub(super) ef: Option<usize>,
+    pub(super) rescore: Rescore,
     pub(super) head: HeadUse,
 }
 
@@ -166,12 +170,37 @@ pub(super) fn params(value: Option<Value>, place: &str) -> Result<Params> {
         Some(value) => Some(bounded(Some(value), &at, 0, 1, MAX_LIMIT)?),
     };
     let mode = if object.boolean("exact")?.unwrap_or(false) { Mode::Exact } else { Mode::Auto };
-    // Tuning of other servers that changes no answer here: nothing is unindexed or quantised.
-    for key in ["quantization", "indexed_only", "acorn"] {
+    let rescore = rescore(object.take("quantization"), &object.at("quantization"))?;
+    // Tuning of other servers that changes no answer here: nothing is left unindexed.
+    for key in ["indexed_only", "acorn"] {
         let _ = object.take(key);
     }
     object.finish()?;
-    Ok(Params { mode, ef, head })
+    Ok(Params { mode, ef, rescore, head })
+}
+
+/// `{"ignore", "rescore", "oversampling"}`: `ignore` compares the vectors themselves, `rescore: false` no more
+/// of them than are answered, `oversampling` so many times as many.
+fn rescore(value: Option<Value>, place: &str) -> Result<Rescore> {
+    let Some(value) = value else { return Ok(Rescore::InDoubt) };
+    let mut object = Object::new(value, place)?;
+    let at = object.at("oversampling");
+    let ignore = object.boolean("ignore")?.unwrap_or(false);
+    let rescore = object.boolean("rescore")?;
+    let oversampling = object.number("oversampling")?;
+    object.finish()?;
+    if let Some(times) = oversampling
+        && !(1.0..=MAX_OVERSAMPLING).contains(&times)
+    {
+        return Err(Error::Validation(format!("{at} is {times}, it must be from 1 to {MAX_OVERSAMPLING}")));
+    }
+    #[allow(clippy::cast_possible_truncation)]
+    Ok(match (ignore, rescore, oversampling) {
+        (true, _, _) => Rescore::All,
+        (false, Some(false), _) => Rescore::Times(1.0),
+        (false, _, Some(times)) => Rescore::Times(times as f32),
+        (false, _, None) => Rescore::InDoubt,
+    })
 }
 
 #[cfg(test)]
@@ -247,6 +276,11 @@ mod tests {
             (json!({"limit": 9999, "offset": 2}), "limit + offset"),
             (json!({"params": {"hnsw_ef": 10_001}}), "params.hnsw_ef is 10001"),
             (json!({"params": {"exakt": true}}), "params.exakt"),
+            (
+                json!({"params": {"quantization": {"oversampling": 0.5}}}),
+                "params.quantization.oversampling is 0.5",
+            ),
+            (json!({"params": {"quantization": {"rescore": 1}}}), "params.quantization.rescore: expected"),
             (json!({"params": {"adapt": true}}), "params.adapt is true"),
             (json!({"query": {"text": "a", "options": {"adapt": "x"}}}), "query.options.adapt"),
             (json!({"query": {"nearest": [1.0], "mmr": {"diversity": 2}}}), "query.mmr.diversity is 2"),
