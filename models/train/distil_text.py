@@ -3,12 +3,14 @@
     python distil_text.py PREP_DIR OUT_DIR [--minutes 12]
 
 Texts of like length make a batch. Loss: 1 - cosine to the teacher's embedding, and telling the batch's
-texts apart by it. Writes OUT_DIR/text.pt.
+texts apart by it. Writes OUT_DIR/text.pt at the end; until then a run that was interrupted goes on from
+OUT_DIR/text_checkpoint.pt towards the same end.
 """
 
 import argparse
 import json
 import math
+import os
 import random
 import time
 from pathlib import Path
@@ -23,7 +25,7 @@ from towers import TextTower
 SEED = 0
 BATCH, HELD_OUT = 256, 2000
 LEARNING_RATE, NEW_PARTS = 2e-4, 4.0  # pooler and projection are new: they learn faster
-WARMUP_STEPS, SAVE_STEPS = 100, 300
+WARMUP_STEPS, CHECKPOINT_S = 100, 60
 
 
 def main():
@@ -66,7 +68,20 @@ def main():
         found = (ours @ theirs.T).argmax(1) == torch.arange(HELD_OUT)
         return {"cosine": (ours * theirs).sum(1).mean().item(), "found": found.float().mean().item()}
 
-    step, started = 0, time.time()
+    step, started, checkpoint = 0, time.time(), args.out / "text_checkpoint.pt"
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        tower.load_state_dict(saved["tower"])
+        optimiser.load_state_dict(saved["optimiser"])
+        step, started = saved["step"], time.time() - saved["seconds"]
+        random.seed(SEED + step), random.shuffle(batches)
+
+    def write(state, path):
+        torch.save(state, path.with_suffix(".new"))
+        os.replace(path.with_suffix(".new"), path)
+        print(json.dumps({"step": step, "texts": step * BATCH, **agreement()}), flush=True)
+
+    saved_at = time.time()
     while True:
         if step % len(batches) == 0:
             random.shuffle(batches)
@@ -85,11 +100,12 @@ def main():
         torch.nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
         optimiser.step()
         step += 1
-        if step % SAVE_STEPS == 0:
-            print(json.dumps({"step": step, "texts": step * BATCH, **agreement()}), flush=True)
-            torch.save(tower.state_dict(), args.out / "text.pt")
-    print(json.dumps({"step": step, "texts": step * BATCH, **agreement()}), flush=True)
-    torch.save(tower.state_dict(), args.out / "text.pt")
+        if time.time() - saved_at > CHECKPOINT_S:
+            state = {"tower": tower.state_dict(), "optimiser": optimiser.state_dict()}
+            write(state | {"step": step, "seconds": time.time() - started}, checkpoint)
+            saved_at = time.time()
+    write(tower.state_dict(), args.out / "text.pt")
+    checkpoint.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -167,4 +167,5 @@ class EfficientNet(nn.Module):
             state[norm + ".bias"] = conv.bias.detach().clone()
             state[norm + ".running_mean"] = torch.zeros(width)
             state[norm + ".running_var"] = torch.full((width,), 1 - EPS)
+            state[norm + ".num_batches_tracked"] = torch.tensor(0)  # no use, but transformers warns without it
         return state

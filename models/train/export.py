@@ -37,9 +37,8 @@ def export(state, vocabulary, out, size=IMAGE_SIZE):
     out.mkdir(parents=True, exist_ok=True)
     model = DualEncoder()
     model.load_state_dict(state)
-    tensors = {
-        name: value.detach().to(torch.float16).contiguous().clone() for name, value in model.transformers_state().items()
-    }
+    tensors = {name: value.detach().contiguous().clone() for name, value in model.transformers_state().items()}
+    tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
     assert all(torch.isfinite(t).all() for t in tensors.values()), "a weight does not fit f16"
     save_file(tensors, out / "model.safetensors.new", metadata={"format": "pt"})
     tokenizer.save(vocabulary, out / "tokenizer.json.new")

