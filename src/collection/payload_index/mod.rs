@@ -4,6 +4,7 @@
 //! Invariant: a slot is in `other` if and only if its field holds a value that this kind of
 //! index cannot (of another type, or null), so an answer is exact for all other slots.
 
+mod fill;
 mod key;
 #[allow(dead_code, reason = "for queries that put points in order and count values")]
 mod order;
@@ -21,6 +22,7 @@ use crate::types::{
     DatetimeRange, FieldCondition, GeoArea, JsonPath, Match, MatchValue, Payload, PayloadFieldType,
     PayloadIndexParams, Range, TextOptions,
 };
+pub(super) use fill::Filling;
 use key::{Float, Key};
 use tree::{Asked, Tree};
 
