@@ -25,7 +25,7 @@ mod state;
 mod verdict;
 mod write;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -37,7 +37,7 @@ use crate::types::{
     CollectionConfig, CollectionName, JsonPath, PayloadIndexParams, PayloadSelector, PointId, VectorName,
     VectorParams,
 };
-use payload_index::PayloadIndex;
+use payload_index::{Filling, PayloadIndex};
 use state::{Memory, State};
 
 pub use examples::{Examples, MAX_EXAMPLES};
@@ -129,10 +129,12 @@ impl Collection {
         let index =
             |(name, params): (&VectorName, &VectorParams)| (name.clone(), Index::new(params, config.hnsw));
         let mut state = State::default();
+        let mut indexes = BTreeMap::new();
         for (path, params) in &config.payload_indexes {
             let index = PayloadIndex::new(JsonPath::parse(path).map_err(Error::Corrupted)?, params.clone());
-            state.payload_indexes.insert(path.clone(), index);
+            indexes.insert(path.clone(), index);
         }
+        let mut filling = Filling::new(indexes);
         let memory = Memory {
             state: RwLock::new(State::default()),
             indexes: config.vectors.iter().map(index).collect(),
@@ -142,14 +144,16 @@ impl Collection {
         let mut kept = graphs::read(&volume).map(graphs::Loaded::new);
         let first = kept.as_ref().map(graphs::Loaded::ids).unwrap_or_default();
         volume.scan_from(&first, |place, id, crc, point| {
-            memory.put(&mut state, id, &point.payload, &point.vectors).map_err(|error| {
+            let slot = memory.put(&mut state, id, &point.payload, &point.vectors).map_err(|error| {
                 Error::Corrupted(format!("point {id} of collection `{}`: {error}", volume.name()))
             })?;
+            filling.add(slot, point.payload);
             if let (Some(kept), Some(place)) = (&mut kept, place) {
-                kept.loaded(place, crc, state.slots.get(&id).copied());
+                kept.loaded(place, crc, Some(slot));
             }
             Ok(())
         })?;
+        state.payload_indexes = filling.finish();
         *memory.state.write() = state;
         let memory = Arc::new(memory);
         for index in memory.indexes.values() {

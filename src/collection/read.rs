@@ -1,5 +1,6 @@
 //! Points read back: by id, in the order of ids, counted, and filtered.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use rayon::prelude::*;
@@ -28,6 +29,8 @@ pub(super) struct Question<'a> {
     texts: Texts,
     /// The names of a point's vectors matter.
     by_vectors: bool,
+    /// The payload's fields that it asks of; only these are read.
+    fields: Vec<String>,
 }
 
 /// A page of points in the order of ids: numbers by value, then UUIDs.
@@ -191,14 +194,23 @@ impl Collection {
     /// What it takes to ask a filter about many points.
     pub(super) fn question<'a>(&self, filter: &'a Filter) -> Question<'a> {
         let mut by_vectors = false;
-        filter.each_condition(&mut |condition| by_vectors |= matches!(condition, Condition::HasVector(_)));
-        Question { filter, texts: self.memory.state.read().texts(), by_vectors }
+        let mut fields = BTreeSet::new();
+        filter.each_condition(&mut |condition| match condition {
+            Condition::HasVector(_) => by_vectors = true,
+            Condition::Field { key, .. }
+            | Condition::IsEmpty(key)
+            | Condition::IsNull(key)
+            | Condition::Nested { key, .. } => drop(fields.insert(key.field())),
+            Condition::HasId(_) | Condition::Filter(_) => {}
+        });
+        let fields = fields.into_iter().map(str::to_owned).collect();
+        Question { filter, texts: self.memory.state.read().texts(), by_vectors, fields }
     }
 
     /// Asks the filter about one point, by its payload as it is now.
     pub(super) fn lets_through(&self, question: &Question<'_>, slot: u32, id: PointId) -> Result<bool> {
-        let Some(payload) = self.volume.payload(id)? else { return Ok(false) };
-        let Question { filter, texts, by_vectors } = question;
+        let Question { filter, texts, by_vectors, fields } = question;
+        let Some(payload) = self.volume.payload_fields(id, fields)? else { return Ok(false) };
         let ask =
             |vectors: &[&str]| matches(filter, Subject { id: Some(id), payload: &payload, vectors, texts });
         if !by_vectors {

@@ -25,6 +25,9 @@ pub const MAX_EXCLUDED: usize = 10_000;
 const LOOKED_AT_FIRST: u64 = 1_000;
 /// So many more than wanted are searched for where the filter is open.
 const OVERSAMPLING: usize = 4;
+/// A payload that is looked at because its point is near costs as much as so many that are looked
+/// at in a row on all cores.
+const LOOKED_AT_FOR_LESS: usize = 2;
 /// A search whose points vanish under its hands is repeated for 2 and for 4 times as many.
 const MOST_MORE: usize = 4;
 
@@ -205,7 +208,8 @@ impl Collection {
     }
 
     /// Searches among all that may be let through and looks at what is found, with growing
-    /// limits. `None` where too few of them are let through for that to end soon.
+    /// limits: after the first as many as the share of those let through promises to be enough.
+    /// `None` where that would be no less work than to look at all of them, on all cores.
     fn nearest_open(
         &self,
         index: &Index,
@@ -218,7 +222,8 @@ impl Collection {
         let question = self.question(filter);
         let mut known: HashMap<u32, bool> = HashMap::new();
         let mut limit = wanted.max(16).saturating_mul(OVERSAMPLING);
-        while limit <= index::MAX_LIMIT && (limit as u64) < possible.len() {
+        let most = index::MAX_LIMIT.min(possible.len() as usize / LOOKED_AT_FOR_LESS);
+        while limit <= most {
             let hits = hits(index, query, limit, Some(&possible))?;
             let exhausted = hits.len() < limit;
             let Page { mut found, lost } = self.with_ids(hits);
@@ -239,7 +244,9 @@ impl Collection {
                 found.truncate(wanted);
                 return Ok(Some(Page { found, lost }));
             }
-            limit = limit.saturating_mul(OVERSAMPLING);
+            // Half as many again: what lies near is let through as often as the rest only on average.
+            let promised = limit.saturating_mul(wanted) / found.len().max(1) * 3 / 2;
+            limit = promised.max(limit.saturating_mul(2));
         }
         Ok(None)
     }

@@ -40,7 +40,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Takes a point in, in place of an older one of the same id.
+    /// Takes a point in, in place of an older one of the same id. Returns its slot.
     ///
     /// # Errors
     /// Where a vector does not fit its index. The collection checks before it commits, so this
@@ -51,7 +51,7 @@ impl Memory {
         id: PointId,
         payload: &Payload,
         vectors: &NamedVectors,
-    ) -> Result<()> {
+    ) -> Result<u32> {
         let slot = state.next_slot;
         state.next_slot = slot
             .checked_add(1)
@@ -78,7 +78,7 @@ impl Memory {
         if let Some(old) = old {
             self.forget(state, old);
         }
-        Ok(())
+        Ok(slot)
     }
 
     /// Leaves a point out.

@@ -1,7 +1,9 @@
 //! One behaviour a test; `model` compares whole histories with a plain map.
 
+mod dead;
 mod kept;
 mod model;
+mod open_filters;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

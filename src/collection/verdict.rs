@@ -41,6 +41,11 @@ impl Verdict {
         &self.yes | &self.maybe
     }
 
+    /// Nothing can be let through.
+    fn is_none(&self) -> bool {
+        self.yes.is_empty() && self.maybe.is_empty()
+    }
+
     fn and(self, other: Verdict) -> Self {
         let possible = self.possible() & other.possible();
         Self::of(self.yes & other.yes, possible)
@@ -61,9 +66,15 @@ pub(super) fn judge(filter: &Filter, state: &State) -> Verdict {
     let live = &state.live;
     let mut verdict = Verdict::certain(live.clone());
     for condition in &filter.must {
+        if verdict.is_none() {
+            return verdict;
+        }
         verdict = verdict.and(judge_condition(condition, state));
     }
     for condition in &filter.must_not {
+        if verdict.is_none() {
+            return verdict;
+        }
         verdict = verdict.and(judge_condition(condition, state).not(live));
     }
     let should = filter.should.iter().map(|condition| judge_condition(condition, state));

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use rayon::prelude::*;
+
 use crate::distance;
 use crate::error::{Error, Result};
 use crate::storage::Change;
@@ -15,6 +17,8 @@ use super::payload_index::PayloadIndex;
 
 /// Bytes of payload, roughly, that a change of payloads carries at most; storage takes 64 MiB.
 const MAX_PAYLOAD_BYTES: usize = 64 * 1024 * 1024;
+/// Payloads that are held at once while an index is made of them.
+const READ_AT_ONCE: usize = 4096;
 /// Most payload indexes of a collection: each is held in memory and kept up with every write.
 const MAX_PAYLOAD_INDEXES: usize = 64;
 
@@ -131,11 +135,16 @@ impl Collection {
                 "the collection has {MAX_PAYLOAD_INDEXES} payload indexes, more are not allowed"
             )));
         }
+        let field = [path.field().to_owned()];
         let mut index = PayloadIndex::new(path, params.clone());
         let slots: Vec<_> = self.memory.state.read().slots.iter().map(|(&id, &slot)| (id, slot)).collect();
-        for (id, slot) in slots {
-            if let Some(payload) = self.volume.payload(id)? {
-                index.insert(slot, &payload);
+        for some in slots.chunks(READ_AT_ONCE) {
+            let read = |&(id, slot): &(PointId, u32)| Ok((slot, self.volume.payload_fields(id, &field)?));
+            let read: Vec<(u32, Option<Payload>)> = some.par_iter().map(read).collect::<Result<_>>()?;
+            for (slot, payload) in read {
+                if let Some(payload) = payload {
+                    index.insert(slot, &payload);
+                }
             }
         }
         config.payload_indexes.insert(key.clone(), params);

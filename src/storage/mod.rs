@@ -38,6 +38,7 @@ mod manifest;
 mod mmap;
 mod notes;
 mod parity;
+mod part;
 mod reconcile;
 mod record;
 mod recovery;

@@ -22,7 +22,7 @@ use super::store::Lock;
 use super::view::View;
 use super::visible::Visible;
 use super::writer::{Job, Writer};
-use super::{Change, StoreOptions, StoredPoint, hint, keys, record, recovery};
+use super::{Change, StoreOptions, StoredPoint, hint, keys, part, record, recovery};
 
 /// Called on the writer's thread for every change, in order, after it is durable and readable
 /// and before it is acknowledged.
@@ -247,6 +247,17 @@ impl Volume {
     /// `Corrupted` where what is stored fails its checksum. So with all reads.
     pub fn payload(&self, id: PointId) -> Result<Option<Payload>> {
         self.shared.read(id, |shared, entry, json| shared.payload(id, entry, json))
+    }
+
+    /// The fields of these names of the point's payload, as far as they are there; `None` where
+    /// there is no point. Cheaper than the whole payload.
+    ///
+    /// # Errors
+    /// As [`Volume::payload`].
+    pub fn payload_fields(&self, id: PointId, names: &[String]) -> Result<Option<Payload>> {
+        self.shared.read(id, |shared, entry, json| {
+            shared.payload_by(id, entry, json, |json| part::fields(json, names))
+        })
     }
 
     /// The point's vectors; `None` where there is no point.
@@ -479,7 +490,17 @@ impl Shared {
     }
 
     fn payload(&self, id: PointId, entry: &Entry, json: Option<&[u8]>) -> Result<Payload, Failure> {
-        let parse = |json: &[u8]| serde_json::from_slice(json).map_err(|_| Failure::Damaged);
+        self.payload_by(id, entry, json, |json| serde_json::from_slice(json))
+    }
+
+    fn payload_by(
+        &self,
+        id: PointId,
+        entry: &Entry,
+        json: Option<&[u8]>,
+        parse: impl Fn(&[u8]) -> serde_json::Result<Payload>,
+    ) -> Result<Payload, Failure> {
+        let parse = |json: &[u8]| parse(json).map_err(|_| Failure::Damaged);
         match json {
             Some(json) => parse(json),
             None => self.segments.with(&entry.payload, |record| {

@@ -77,6 +77,14 @@ impl JsonPath {
         &self.text
     }
 
+    /// The field of the payload that the path begins with.
+    pub fn field(&self) -> &str {
+        match self.steps.first() {
+            Some(Step::Key(key)) => key,
+            _ => "", // a path begins with a key
+        }
+    }
+
     /// Every value that the path reaches in `payload`, in document order.
     pub fn values<'a>(&self, payload: &'a Payload) -> Vec<&'a Value> {
         let Some((Step::Key(first), rest)) = self.steps.split_first() else {

@@ -4,6 +4,7 @@
 //! Invariant: a slot is in `other` if and only if its field holds a value that this kind of
 //! index cannot (of another type, or null), so an answer is exact for all other slots.
 
+mod fill;
 mod key;
 mod order;
 mod place;
@@ -20,6 +21,7 @@ use crate::types::{
     DatetimeRange, FieldCondition, GeoArea, JsonPath, Match, MatchValue, Payload, PayloadFieldType,
     PayloadIndexParams, Range, TextOptions,
 };
+pub(super) use fill::Filling;
 use key::{Float, Key};
 pub use order::OrderValue;
 use tree::{Asked, Tree};

@@ -1,15 +1,18 @@
-//! Keys in their order, each with the slots that have it. Keys stand in blocks of some hundred; a
-//! block of a kind that is asked by ranges also knows the slots of all its keys together, so that
-//! a wide range over many distinct values is put together from few sets.
+//! Keys in their order, each with the slots that have it. Keys stand in blocks of some dozens, and
+//! blocks in groups of some dozens; of a kind that is asked by ranges, a block and a group also
+//! know the slots of all their keys together, so that a range over any number of distinct values
+//! is put together from few sets.
 
 use std::collections::BTreeMap;
 
-use roaring::RoaringBitmap;
+use roaring::{MultiOps, RoaringBitmap};
 
 use super::key::Key;
 
 /// A block with more keys is cut in two.
-const MAX_KEYS: usize = 1024;
+const MAX_KEYS: usize = 96;
+/// A group with more blocks is cut in two.
+const MAX_BLOCKS: usize = 64;
 
 /// The slots of one key; most keys of a field with many values have one.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,10 +70,20 @@ struct Block {
     all: Option<RoaringBitmap>,
 }
 
-/// Blocks by a bound that is at most their first key and above every key of the block before.
+/// Consecutive blocks.
+#[derive(Debug, Default)]
+struct Group {
+    /// By a bound that is at most their first key and above every key of the block before.
+    blocks: BTreeMap<Key, Block>,
+    /// The slots of all keys; `None` in a tree that is not asked by ranges.
+    all: Option<RoaringBitmap>,
+}
+
+/// Groups by a bound that is at most that of their first block and above every key of the group
+/// before.
 #[derive(Debug)]
 pub(super) struct Tree {
-    blocks: BTreeMap<Key, Block>,
+    groups: BTreeMap<Key, Group>,
     has_ranges: bool,
 }
 
@@ -83,15 +96,20 @@ pub(super) enum Asked {
 
 impl Tree {
     pub(super) fn new(asked: Asked) -> Self {
-        Self { blocks: BTreeMap::new(), has_ranges: asked == Asked::Ranges }
+        Self { groups: BTreeMap::new(), has_ranges: asked == Asked::Ranges }
     }
 
     /// Adds a slot to a key, which is exchanged for the equal one that is there, if there is one:
     /// their text is shared.
     pub(super) fn insert(&mut self, key: &mut Key, slot: u32) {
-        let bound = self.blocks.range(..=&*key).next_back().map(|(bound, _)| bound.clone());
-        let bound = bound.unwrap_or(Key::Bool(false));
-        let block = self.blocks.entry(bound).or_default();
+        let group = match self.groups.range_mut(..=&*key).next_back() {
+            Some((_, group)) => group,
+            None => self.groups.entry(Key::Bool(false)).or_default(),
+        };
+        let block = match group.blocks.range_mut(..=&*key).next_back() {
+            Some((_, block)) => block,
+            None => group.blocks.entry(Key::Bool(false)).or_default(),
+        };
         if let Some((there, slots)) = block.keys.range_mut(&*key..=&*key).next() {
             *key = there.clone();
             slots.insert(slot);
@@ -100,22 +118,33 @@ impl Tree {
         }
         if self.has_ranges {
             block.all.get_or_insert_default().insert(slot);
+            group.all.get_or_insert_default().insert(slot);
         }
-        if block.keys.len() > MAX_KEYS
-            && let Some(middle) = block.keys.keys().nth(MAX_KEYS / 2).cloned()
-        {
-            let keys = block.keys.split_off(&middle);
-            if self.has_ranges {
-                block.all = Some(together(&block.keys));
+        if block.keys.len() > MAX_KEYS {
+            let has_ranges = self.has_ranges;
+            let Some(cut) = halve(&mut block.keys) else { return };
+            if has_ranges {
+                block.all = Some(together(block.keys.values()));
             }
-            let all = self.has_ranges.then(|| together(&keys));
-            self.blocks.insert(middle, Block { keys, all });
+            let all = has_ranges.then(|| together(cut.1.values()));
+            group.blocks.insert(cut.0, Block { keys: cut.1, all });
+            if group.blocks.len() > MAX_BLOCKS
+                && let Some((bound, blocks)) = halve(&mut group.blocks)
+            {
+                let sets = |blocks: &BTreeMap<Key, Block>| {
+                    has_ranges.then(|| blocks.values().filter_map(|block| block.all.as_ref()).union())
+                };
+                group.all = sets(&group.blocks);
+                let all = sets(&blocks);
+                self.groups.insert(bound, Group { blocks, all });
+            }
         }
     }
 
     /// Takes a slot from a key; `others` are keys that it stays under.
     pub(super) fn remove(&mut self, key: &Key, slot: u32, others: &[Key]) {
-        let Some((bound, block)) = self.blocks.range_mut(..=key).next_back() else { return };
+        let Some((group_bound, group)) = self.groups.range_mut(..=key).next_back() else { return };
+        let Some((bound, block)) = group.blocks.range_mut(..=key).next_back() else { return };
         if block.keys.get_mut(key).is_some_and(|slots| slots.remove(slot)) {
             block.keys.remove(key);
         }
@@ -126,29 +155,52 @@ impl Tree {
         }
         if block.keys.is_empty() {
             let bound = bound.clone();
-            self.blocks.remove(&bound);
+            group.blocks.remove(&bound);
+        }
+        let stays = |other: &Key| group.get(other).is_some_and(|slots| slots.contains(slot));
+        if group.all.is_some() && !others.iter().any(stays) {
+            group.all.get_or_insert_default().remove(slot);
+        }
+        if group.blocks.is_empty() {
+            let bound = group_bound.clone();
+            self.groups.remove(&bound);
         }
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<&Slots> {
-        self.blocks.range(..=key).next_back()?.1.keys.get(key)
+        self.groups.range(..=key).next_back()?.1.get(key)
     }
 
     /// The slots of the keys from `low` to `high` that `keep` keeps. Between two keys that it
     /// keeps it keeps all.
     pub(super) fn range(&self, low: &Key, high: &Key, keep: impl Fn(&Key) -> bool) -> RoaringBitmap {
-        let mut found = RoaringBitmap::new();
-        for block in self.blocks_between(low, high) {
-            let ends = [block.keys.first_key_value(), block.keys.last_key_value()];
-            let whole = ends.into_iter().flatten().all(|(key, _)| low <= key && key <= high && keep(key));
-            match &block.all {
-                Some(all) if whole => found |= all,
-                _ => {
-                    let kept = block.keys.range(low..=high).filter(|(key, _)| keep(key));
-                    kept.for_each(|(_, slots)| slots.add_to(&mut found));
+        let is_kept = |key: &Key| low <= key && key <= high && keep(key);
+        let mut sets: Vec<&RoaringBitmap> = Vec::new();
+        let mut single: Vec<u32> = Vec::new();
+        for group in between(&self.groups, low, high) {
+            if let Some(all) = &group.all
+                && group.ends().into_iter().flatten().all(is_kept)
+            {
+                sets.push(all);
+                continue;
+            }
+            for block in between(&group.blocks, low, high) {
+                let ends = [block.keys.first_key_value(), block.keys.last_key_value()];
+                match &block.all {
+                    Some(all) if ends.into_iter().flatten().all(|(key, _)| is_kept(key)) => sets.push(all),
+                    _ => {
+                        for (_, slots) in block.keys.range(low..=high).filter(|(key, _)| keep(key)) {
+                            match slots {
+                                Slots::One(slot) => single.push(*slot),
+                                Slots::Many(slots) => sets.push(slots),
+                            }
+                        }
+                    }
                 }
             }
         }
+        let mut found = sets.union();
+        found.extend(single);
         found
     }
 
@@ -158,37 +210,64 @@ impl Tree {
         low: &'a Key,
         high: &'a Key,
     ) -> impl Iterator<Item = (&'a Key, &'a Slots)> {
-        self.blocks_between(low, high).flat_map(move |block| block.keys.range(low..=high))
+        between(&self.groups, low, high)
+            .flat_map(move |group| between(&group.blocks, low, high))
+            .flat_map(move |block| block.keys.range(low..=high))
     }
 
     /// Every key from `low` on.
     pub(super) fn from<'a>(&'a self, low: &'a Key) -> impl Iterator<Item = (&'a Key, &'a Slots)> {
-        let first =
-            self.blocks.range(..=low).next_back().map_or(Key::Bool(false), |(bound, _)| bound.clone());
-        self.blocks.range(first..).flat_map(move |(_, block)| block.keys.range(low..))
+        let groups = self.groups.range(start(&self.groups, low)..);
+        let blocks = groups.flat_map(move |(_, group)| group.blocks.range(start(&group.blocks, low)..));
+        blocks.flat_map(move |(_, block)| block.keys.range(low..))
     }
 
     /// Every key in its order.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (&Key, &Slots)> {
-        self.blocks.values().flat_map(|block| &block.keys)
-    }
-
-    fn blocks_between<'a>(&'a self, low: &Key, high: &'a Key) -> impl Iterator<Item = &'a Block> {
-        let first =
-            self.blocks.range(..=low).next_back().map_or(Key::Bool(false), |(bound, _)| bound.clone());
-        let is_within = low <= high;
-        self.blocks.range(first..).take_while(move |(bound, _)| is_within && *bound <= high).map(|(_, b)| b)
+        self.groups.values().flat_map(|group| group.blocks.values()).flat_map(|block| &block.keys)
     }
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.blocks.is_empty()
+        self.groups.is_empty()
     }
 }
 
-fn together(keys: &BTreeMap<Key, Slots>) -> RoaringBitmap {
+impl Group {
+    fn get(&self, key: &Key) -> Option<&Slots> {
+        self.blocks.range(..=key).next_back()?.1.keys.get(key)
+    }
+
+    /// Its first and its last key.
+    fn ends(&self) -> [Option<&Key>; 2] {
+        let first = self.blocks.first_key_value().and_then(|(_, block)| block.keys.first_key_value());
+        let last = self.blocks.last_key_value().and_then(|(_, block)| block.keys.last_key_value());
+        [first.map(|(key, _)| key), last.map(|(key, _)| key)]
+    }
+}
+
+/// The bound of the part that a key would be in.
+fn start<T>(parts: &BTreeMap<Key, T>, low: &Key) -> Key {
+    parts.range(..=low).next_back().map_or(Key::Bool(false), |(bound, _)| bound.clone())
+}
+
+/// The parts that may hold a key from `low` to `high`.
+fn between<'a, T>(parts: &'a BTreeMap<Key, T>, low: &Key, high: &'a Key) -> impl Iterator<Item = &'a T> {
+    let is_within = low <= high;
+    let from = parts.range(start(parts, low)..);
+    from.take_while(move |(bound, _)| is_within && *bound <= high).map(|(_, part)| part)
+}
+
+/// Takes the upper half out, with its first key.
+fn halve<T>(parts: &mut BTreeMap<Key, T>) -> Option<(Key, BTreeMap<Key, T>)> {
+    let middle = parts.keys().nth(parts.len() / 2)?.clone();
+    let upper = parts.split_off(&middle);
+    Some((middle, upper))
+}
+
+fn together<'a>(keys: impl Iterator<Item = &'a Slots>) -> RoaringBitmap {
     let mut all = RoaringBitmap::new();
-    keys.values().for_each(|slots| slots.add_to(&mut all));
+    keys.for_each(|slots| slots.add_to(&mut all));
     all
 }
 
@@ -201,8 +280,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_tree_of_many_blocks_answers_as_a_plain_list_does(
-            steps in prop::collection::vec((0_i64..4000, 0_u32..400, prop::bool::weighted(0.8)), 0..6000),
-            low in 0_i64..4000, width in 0_i64..4000,
+            steps in prop::collection::vec((0_i64..9000, 0_u32..400, prop::bool::weighted(0.8)), 0..14_000),
+            low in 0_i64..9000, width in 0_i64..9000,
         ) {
             let mut tree = Tree::new(Asked::Ranges);
             let mut list: BTreeMap<u32, Vec<Key>> = BTreeMap::new();

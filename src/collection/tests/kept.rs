@@ -9,12 +9,12 @@ use super::*;
 
 const POINTS: u64 = 6000;
 
-fn vector(seed: u64) -> Vec<f32> {
+pub(super) fn vector(seed: u64) -> Vec<f32> {
     let mut random = SmallRng::seed_from_u64(seed);
     (0..8).map(|_| random.random_range(-1.0..1.0)).collect()
 }
 
-fn settle(collection: &Collection) {
+pub(super) fn settle(collection: &Collection) {
     let began = Instant::now();
     while collection.info().building {
         assert!(began.elapsed() < Duration::from_secs(300), "the graph is never ready");
@@ -23,7 +23,7 @@ fn settle(collection: &Collection) {
 }
 
 /// Of the ten nearest by an exact search the share that the graph finds.
-fn recall(collection: &Collection) -> f64 {
+pub(super) fn recall(collection: &Collection) -> f64 {
     let mut found = 0;
     for seed in 0..50 {
         let query = Query::new(vector(1_000_000 + seed), String::new(), 10);

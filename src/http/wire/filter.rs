@@ -81,7 +81,7 @@ fn parse_at(value: Value, place: &str, depth: usize) -> Result<Filter> {
         }
     };
     object.finish()?;
-    Ok(Filter { must, must_not, should, min_should })
+    Ok(Filter { must, must_not, should, min_should }.cheapest_first())
 }
 
 fn conditions(value: Value, place: &str, depth: usize) -> Result<Vec<Condition>> {
@@ -324,10 +324,19 @@ mod tests {
         )
         .unwrap();
         assert_eq!((filter.must.len(), filter.must_not.len(), filter.should.len()), (7, 1, 2));
-        assert!(matches!(
-            filter.must[3],
-            Condition::Field { condition: FieldCondition::DatetimeRange(_), .. }
-        ));
+        // The cheap conditions first.
+        assert!(
+            matches!(
+                &filter.must[..],
+                [
+                    ..,
+                    Condition::Field { condition: FieldCondition::DatetimeRange(_), .. },
+                    Condition::Nested { .. }
+                ]
+            ),
+            "{:?}",
+            filter.must
+        );
     }
 
     #[test]
