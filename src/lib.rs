@@ -16,6 +16,7 @@ pub mod measure;
 pub mod preprocess;
 pub mod storage;
 pub mod types;
+pub mod verify;
 
 #[path = "../migrations/mod.rs"]
 pub mod migrations;

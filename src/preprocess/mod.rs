@@ -8,8 +8,10 @@
 mod container;
 mod decode;
 mod resample;
+mod signature;
 mod transform;
 
 pub use container::Format;
 pub use decode::{Limits, RgbImage, decode};
+pub use signature::{Cleaning, MAX_INK_SHARE, MIN_BOX, Quality, Signature, Unfit};
 pub use transform::{Crop, Transform};
