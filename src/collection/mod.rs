@@ -12,6 +12,7 @@
 //! - `heads` are the maps that queries go through, `labelled` the points they are fitted on.
 
 mod examples;
+mod facet;
 mod filter;
 mod graphs;
 mod heads;
@@ -41,6 +42,7 @@ use payload_index::{Filling, PayloadIndex};
 use state::{Memory, State};
 
 pub use examples::{Examples, MAX_EXAMPLES};
+pub use facet::MAX_FACETS;
 pub use heads::{Applied, HeadList, HeadVersion, MAX_VERSIONS};
 pub use labelled::LabelledPoints;
 pub use mmr::{MAX_MMR_CANDIDATES, Mmr};

@@ -7,6 +7,7 @@ mod answer;
 mod body;
 mod collections;
 mod embed;
+mod facet;
 mod guard;
 mod images;
 mod openapi;

@@ -46,8 +46,10 @@ pub enum Unfit {
     #[error("the picture is blank: no ink stands out from the paper")]
     Blank,
     /// The box is under [`MIN_BOX`].
-    #[error("the signature is too small: {width} x {height} pixels, at least {MIN_BOX} on the longer side are needed; \
-             scan it larger")]
+    #[error(
+        "the signature is too small: {width} x {height} pixels, at least {MIN_BOX} on the longer side are needed; \
+             scan it larger"
+    )]
     TooSmall {
         /// Of the ink's box, pixels.
         width: u32,
@@ -274,8 +276,8 @@ struct Area {
 fn bounds(mask: &[bool], width: usize) -> Option<Area> {
     let has = |row: &&[bool]| row.contains(&true);
     let rows: Vec<&[bool]> = mask.chunks_exact(width).collect();
-    let top = rows.iter().position(|row| has(&row))?;
-    let bottom = rows.iter().rposition(|row| has(&row))?;
+    let top = rows.iter().position(has)?;
+    let bottom = rows.iter().rposition(has)?;
     let filled = |column: &usize| rows.iter().any(|row| row[*column]);
     let left = (0..width).find(filled)?;
     let right = (0..width).rev().find(filled)?;
@@ -326,7 +328,15 @@ mod tests {
             let ink = wave(400, 160, 255, 30).get_pixel(x, y)[0] == 30;
             let paper = 200 + (x / 20) as u8 + ((x * 7 + y * 13) % 9) as u8;
             let dust = x % 97 == 3 && y % 41 == 5;
-            *pixel = image::Rgb([if ink { 30 } else if dust { 60 } else { paper }; 3]);
+            *pixel = image::Rgb(
+                [if ink {
+                    30
+                } else if dust {
+                    60
+                } else {
+                    paper
+                }; 3],
+            );
         }
         let cleaned = find(&dirty).unwrap().canvas(224, 224);
         let far = clean.iter().zip(&cleaned).filter(|(a, b)| a.abs_diff(**b) > 32).count();

@@ -119,22 +119,23 @@ impl Calibration {
             drawn.unwrap_or(Interval { low: value, high: value })
         };
         let eer = comparisons.eer();
-        let points = wanted.target_fars.iter().zip(&thresholds).enumerate().map(|(i, (&target_far, &threshold))| {
-            let at = comparisons.at(threshold);
-            let (impostors, genuine) = (comparisons.impostors() as f64, comparisons.genuine() as f64);
-            let estimate = |column: usize, value: f64, count: f64| Estimate {
-                value,
-                interval: widen(interval(column, value), value, count, resampling.level),
-            };
-            OperatingPoint {
-                target_far,
-                threshold,
-                threshold_interval: interval(3 + 3 * i, threshold),
-                far: estimate(1 + 3 * i, at.far, impostors),
-                frr: estimate(2 + 3 * i, at.frr, genuine),
-                coarse: target_far * impostors < 30.0,
-            }
-        });
+        let points =
+            wanted.target_fars.iter().zip(&thresholds).enumerate().map(|(i, (&target_far, &threshold))| {
+                let at = comparisons.at(threshold);
+                let (impostors, genuine) = (comparisons.impostors() as f64, comparisons.genuine() as f64);
+                let estimate = |column: usize, value: f64, count: f64| Estimate {
+                    value,
+                    interval: widen(interval(column, value), value, count, resampling.level),
+                };
+                OperatingPoint {
+                    target_far,
+                    threshold,
+                    threshold_interval: interval(3 + 3 * i, threshold),
+                    far: estimate(1 + 3 * i, at.far, impostors),
+                    frr: estimate(2 + 3 * i, at.frr, genuine),
+                    coarse: target_far * impostors < 30.0,
+                }
+            });
         let mut calibration = Calibration {
             id: String::new(),
             eer: Estimate { value: eer.far, interval: interval(0, eer.far) },
@@ -250,8 +251,8 @@ fn weighted_threshold(comparisons: &Comparisons, weights: &[u32], far: f64) -> O
 fn widen(drawn: Interval, rate: f64, count: f64, level: f64) -> Interval {
     let z = normal_quantile(f64::midpoint(level, 1.0));
     let centre = (rate + z * z / (2.0 * count)) / (1.0 + z * z / count);
-    let half = z / (1.0 + z * z / count)
-        * (rate * (1.0 - rate) / count + z * z / (4.0 * count * count)).sqrt();
+    let half =
+        z / (1.0 + z * z / count) * (rate * (1.0 - rate) / count + z * z / (4.0 * count * count)).sqrt();
     Interval { low: drawn.low.min((centre - half).max(0.0)), high: drawn.high.max((centre + half).min(1.0)) }
 }
 
@@ -312,7 +313,8 @@ mod tests {
         let calibration = Calibration::fit(&drawn(200, 3), &wanted(&[0.05])).unwrap();
         let others = drawn(400, 4).scores(true);
         for p in [0.01, 0.05, 0.2, 0.5] {
-            let share = others.iter().filter(|s| calibration.p_value(**s) <= p).count() as f64 / others.len() as f64;
+            let share =
+                others.iter().filter(|s| calibration.p_value(**s) <= p).count() as f64 / others.len() as f64;
             assert!((share - p).abs() < 0.05 * p + 0.015, "{share} for {p}");
         }
         assert!(calibration.p_value(f64::MIN) > 0.0 && calibration.p_value(f64::MAX) == 1.0);
@@ -322,7 +324,11 @@ mod tests {
     fn what_the_comparisons_cannot_support_is_refused_by_name() {
         let few = drawn(20, 1);
         for (all, targets, words) in [
-            (&few, vec![0.001], "FAR of 0.001 cannot be told from 800 impostor comparisons: 10000 are needed"),
+            (
+                &few,
+                vec![0.001],
+                "FAR of 0.001 cannot be told from 800 impostor comparisons: 10000 are needed",
+            ),
             (&few, vec![], "0 target FARs"),
             (&few, vec![0.0], "target FAR 0 is out of range"),
             (&few, vec![f64::NAN], "target FAR NaN"),

@@ -57,7 +57,9 @@ pub enum Reason {
         accept: f64,
     },
     /// Fewer references than [`MIN_REFERENCES`].
-    #[error("{references} reference(s) are too few to accept by; enrol at least {needed}, better {recommended}")]
+    #[error(
+        "{references} reference(s) are too few to accept by; enrol at least {needed}, better {recommended}"
+    )]
     FewReferences {
         /// How many there are.
         references: usize,

@@ -187,8 +187,11 @@ impl Comparisons {
         for comparison in &self.sorted {
             groups[comparison.subject as usize].push(*comparison);
         }
-        let eers: Vec<f64> =
-            groups.into_iter().filter_map(|group| Comparisons::new(group).ok()).map(|g| g.eer().far).collect();
+        let eers: Vec<f64> = groups
+            .into_iter()
+            .filter_map(|group| Comparisons::new(group).ok())
+            .map(|g| g.eer().far)
+            .collect();
         (!eers.is_empty()).then(|| eers.iter().sum::<f64>() / eers.len() as f64)
     }
 

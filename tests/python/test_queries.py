@@ -118,6 +118,17 @@ def test_groups_are_full(both):
             assert all(set(p.payload) == {"n"} for p in mine.hits)
 
 
+def test_values_are_counted(both):
+    for key, kind in {"kind": "keyword", "shelf": "integer"}.items():
+        with pytest.raises(UnexpectedResponse, match=f"no index over `{key}`"):
+            both[0].facet("c", key=key)
+        both[0].create_payload_index("c", key, kind)
+        for options in [{}, {"limit": 2}, {"facet_filter": FEW, "limit": 100}]:
+            ours, theirs = (sorted((-h.count, h.value) for h in one.facet("c", key=key, **options).hits) for one in both)
+            assert [count for count, _ in ours] == [count for count, _ in theirs]
+            assert "limit" in options and options["limit"] == 2 or ours == theirs
+
+
 def test_the_order_of_payload_fields(both):
     for key in ["n", "price", "at"]:
         for direction in models.Direction:

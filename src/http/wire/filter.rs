@@ -24,8 +24,11 @@ const MAX_CONDITIONS_IN_ALL: usize = 4096;
 /// Most bytes of a text that is looked for.
 const MAX_TEXT: usize = 65_536;
 
+/// Makes a match of a text.
+type OfText = fn(String) -> Match;
+
 /// The text matches by their key.
-const TEXTS: [(&str, fn(String) -> Match); 5] = [
+const TEXTS: [(&str, OfText); 5] = [
     ("text", Match::Text),
     ("text_any", Match::TextAny),
     ("phrase", Match::Phrase),

@@ -106,6 +106,15 @@ impl GroupsBody {
     }
 }
 
+/// A value as JSON.
+pub fn group_value(value: MatchValue) -> Value {
+    match value {
+        MatchValue::Keyword(text) => text.into(),
+        MatchValue::Integer(number) => number.into(),
+        MatchValue::Bool(truth) => truth.into(),
+    }
+}
+
 /// One group.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct GroupOut {
@@ -118,11 +127,6 @@ pub struct GroupOut {
 
 impl From<Group> for GroupOut {
     fn from(group: Group) -> Self {
-        let id = match group.id {
-            MatchValue::Keyword(text) => text.into(),
-            MatchValue::Integer(number) => number.into(),
-            MatchValue::Bool(truth) => truth.into(),
-        };
-        Self { id, hits: group.hits.into_iter().map(ScoredPointOut::from).collect() }
+        Self { id: group_value(group.id), hits: group.hits.into_iter().map(ScoredPointOut::from).collect() }
     }
 }

@@ -17,6 +17,9 @@ const MAX_RRF_K: usize = 1_000_000;
 /// Most lists of a fusion.
 const MAX_WEIGHTS: usize = 32;
 
+/// Reads what stands under one key of a query, at its place.
+type Reader = fn(Value, &str) -> Result<Wanted>;
+
 /// Reads a query at `place`; `follows` where others come before it.
 ///
 /// # Errors
@@ -41,7 +44,7 @@ pub fn parse(value: Option<Value>, place: &str, follows: bool) -> Result<(Wanted
         object.finish()?;
         return Ok((wanted, mmr));
     }
-    let readers: [(&'static str, fn(Value, &str) -> Result<Wanted>); 7] = [
+    let readers: [(&'static str, Reader); 7] = [
         ("recommend", recommend),
         ("discover", discover),
         ("context", |value, place| Ok(Wanted::Discover { target: None, context: pairs(value, place)? })),
