@@ -11,7 +11,8 @@ mod platt;
 mod rates;
 
 pub use calibration::{
-    Calibration, Estimate, MAX_TARGETS, MIN_ERRORS, MIN_GENUINE, MIN_SUBJECTS, OperatingPoint, Wanted,
+    Calibration, Estimate, IMPOSTOR_SCORES, MAX_TARGETS, MIN_ERRORS, MIN_GENUINE, MIN_SUBJECTS,
+    OperatingPoint, Wanted,
 };
 pub use decision::{
     DUPLICATE_COSINE, Decision, Evidence, MIN_REFERENCES, RECOMMENDED_REFERENCES, Reason, Thresholds,
