@@ -57,7 +57,7 @@ fn main() {
     let mut vectors = std::env::var("VECTORS").map_or_else(|_| clustered(&mut random), |path| read(&path));
     let queries: Vec<_> =
         (0..QUERIES).map(|_| vectors.swap_remove(random.random_range(0..vectors.len()))).collect();
-    let params = VectorParams { size: DIMENSION, distance: Distance::Cosine, hnsw: None };
+    let params = VectorParams::new(DIMENSION, Distance::Cosine);
     let index = Index::new(&params, HnswParams { full_scan_threshold: 1000, ..HnswParams::default() });
     let began = Instant::now();
     for (slot, vector) in (0..).zip(&vectors) {

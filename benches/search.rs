@@ -23,7 +23,7 @@ fn search(criterion: &mut Criterion) {
     let mut random = SmallRng::seed_from_u64(1);
     let centres: Vec<Vec<f32>> =
         (0..200).map(|_| (0..DIMENSION).map(|_| random.random_range(-1.0..1.0)).collect()).collect();
-    let params = VectorParams { size: DIMENSION, distance: Distance::Cosine, hnsw: None };
+    let params = VectorParams::new(DIMENSION, Distance::Cosine);
     let index = Index::new(&params, HnswParams { full_scan_threshold: 1000, ..HnswParams::default() });
     for slot in 0..POINTS {
         index.insert(u32::try_from(slot).unwrap(), &clustered(&mut random, &centres)).unwrap();

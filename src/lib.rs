@@ -3,6 +3,7 @@
 //! The modules stand in levels; a module uses only modules of lower levels (`tests/tidy.rs`).
 
 pub mod adapt;
+pub mod allocator;
 pub mod cli;
 pub mod collection;
 pub mod config;

@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// Large tensors come and go at every batch; the system allocator returns and zeroes their pages each time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     for (name, value) in lookalike::embed::thread_settings() {
         if std::env::var_os(name).is_none() {

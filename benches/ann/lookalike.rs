@@ -99,7 +99,7 @@ fn main() {
     let worst: Vec<f32> = queries.iter().zip(truth.chunks_exact(TRUTH)).map(tenth).collect();
 
     let before = resident_bytes();
-    let params = VectorParams { size: dimension, distance, hnsw: None };
+    let params = VectorParams::new(dimension, distance);
     let hnsw = HnswParams { m: 16, ef_construct, full_scan_threshold: 1000 };
     let (began, cpu) = (Instant::now(), cpu_seconds());
     let index = Index::new(&params, hnsw);

@@ -19,6 +19,7 @@ mod heads;
 mod labelled;
 mod mmr;
 mod order;
+mod originals;
 mod payload_index;
 mod read;
 mod search;
@@ -35,8 +36,8 @@ use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::storage::Volume;
 use crate::types::{
-    CollectionConfig, CollectionName, JsonPath, PayloadIndexParams, PayloadSelector, PointId, VectorName,
-    VectorParams,
+    CollectionConfig, CollectionName, Distance, JsonPath, PayloadIndexParams, PayloadSelector, PointId,
+    VectorName, VectorParams,
 };
 use payload_index::{Filling, PayloadIndex};
 use state::{Memory, State};
@@ -50,6 +51,9 @@ pub use order::{Direction, OrderBy, OrderValue, Ordered, StartFrom};
 pub use read::{MAX_SCROLL, Scroll};
 pub use search::{MAX_EXCLUDED, MAX_LIMIT, MAX_OFFSET, Query};
 pub use write::{PayloadEdit, Target};
+
+/// Points after which loading looks whether too much is held in memory.
+const LOADED_AT_ONCE: u32 = 1024;
 
 /// Which parts of a point a reader wants.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,8 +132,11 @@ impl Collection {
     /// `Corrupted` where a stored point does not fit the configuration; those of storage.
     pub fn open(volume: Arc<Volume>) -> Result<Self> {
         let config = volume.config();
-        let index =
-            |(name, params): (&VectorName, &VectorParams)| (name.clone(), Index::new(params, config.hnsw));
+        let quantization = config.quantization();
+        let index = |(name, params): (&VectorName, &VectorParams)| {
+            let quantization = params.quantization.clone().or_else(|| quantization.clone());
+            (name.clone(), Index::new(&VectorParams { quantization, ..params.clone() }, config.hnsw))
+        };
         let mut state = State::default();
         let mut indexes = BTreeMap::new();
         for (path, params) in &config.payload_indexes {
@@ -150,6 +157,9 @@ impl Collection {
                 Error::Corrupted(format!("point {id} of collection `{}`: {error}", volume.name()))
             })?;
             filling.add(slot, point.payload);
+            if slot % LOADED_AT_ONCE == 0 {
+                shed_while_loading(&memory, &state, &volume, &config);
+            }
             if let (Some(kept), Some(place)) = (&mut kept, place) {
                 kept.loaded(place, crc, Some(slot));
             }
@@ -158,6 +168,21 @@ impl Collection {
         state.payload_indexes = filling.finish();
         *memory.state.write() = state;
         let memory = Arc::new(memory);
+        for (name, _) in config.vectors.iter().filter(|(_, params)| leaves_memory(params)) {
+            if let Some(index) = memory.indexes.get(name) {
+                index.store_originals(Box::new(originals::InLog {
+                    memory: Arc::downgrade(&memory),
+                    volume: Arc::downgrade(&volume),
+                    name: name.clone(),
+                }));
+            }
+        }
+        let moving = Arc::downgrade(&memory);
+        volume.on_moved(Box::new(move || {
+            if let Some(memory) = moving.upgrade() {
+                memory.indexes.values().for_each(Index::find_again);
+            }
+        }));
         for index in memory.indexes.values() {
             let (memory, volume) = (Arc::downgrade(&memory), Arc::downgrade(&volume));
             index.on_graph(Box::new(move || {
@@ -238,6 +263,20 @@ impl Collection {
 
     fn slot_of(&self, id: PointId) -> Option<u32> {
         self.memory.state.read().slots.get(&id).copied()
+    }
+}
+
+/// True where the floats of what a graph covers are read from the log: not where the client wants them in
+/// memory, nor where the graph is walked by floats.
+fn leaves_memory(params: &VectorParams) -> bool {
+    params.on_disk != Some(false) && params.distance != Distance::Manhattan
+}
+
+fn shed_while_loading(memory: &Memory, state: &State, volume: &Volume, config: &CollectionConfig) {
+    for (name, _) in config.vectors.iter().filter(|(_, params)| leaves_memory(params)) {
+        if let Some(index) = memory.indexes.get(name) {
+            index.shed_by(&originals::Loading { state, volume, name });
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod dead;
 mod kept;
 mod model;
 mod open_filters;
+mod stored;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +30,7 @@ fn options() -> StoreOptions {
 }
 
 fn params(size: usize, distance: Distance) -> VectorParams {
-    VectorParams { size, distance, hnsw: None }
+    VectorParams::new(size, distance)
 }
 
 fn config() -> CollectionConfig {

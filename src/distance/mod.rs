@@ -22,7 +22,7 @@ mod pages;
 mod scalar;
 
 pub use bytes::{BitKernel, ByteKernel, Line, QueryLine, bit_kernel, byte_kernel, prefetch};
-pub use pages::huge_vec;
+pub use pages::{FloatPages, huge_vec};
 
 /// Compares two vectors of equal length. (Of unequal ones it reads the common part.)
 pub type Kernel = fn(&[f32], &[f32]) -> f32;

@@ -4,9 +4,14 @@
 //! Full chunks are sealed behind an `Arc` and never change but for their deleted marks, so a
 //! search holds a [`Rows`] (one `Arc`) and needs no lock. Growth moves no vector. A chunk that
 //! compaction made may hold fewer rows than its share of the numbers; those rows do not exist.
+//! A sealed chunk may give up its floats and read them where they are stored (`originals`).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::originals::{Originals, Stored};
+use crate::distance::{self, FloatPages};
 
 /// Bytes of vectors in a chunk, roughly: the open chunk is scanned under a lock.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -16,16 +21,43 @@ const MAX_SHIFT: u32 = 12; // 4,096 rows, however short
 /// Counts deletions from 1 on: the order in which rows went, and up to which a search saw them go.
 pub(super) type Moment = u32;
 
-/// Some rows: their vectors one after the other, their slots, and marks on the deleted ones.
-#[derive(Debug, Default)]
+/// Some rows: their vectors, their slots, and marks on the deleted ones.
 pub(super) struct Chunk {
-    vectors: Vec<f32>,
+    vectors: Vectors,
     slots: Vec<u32>,
-    /// When each row was deleted; 0 where it was not.
-    deleted: Vec<AtomicU32>,
+    /// When each row was deleted; 0 where it was not. Shared by the chunks that stand for the same rows.
+    deleted: Arc<[AtomicU32]>,
+}
+
+/// Where a chunk's vectors are.
+enum Vectors {
+    /// One after the other.
+    Held(FloatPages),
+    /// In storage, as it was at this turn.
+    Stored(Arc<dyn Stored>, u64),
 }
 
 impl Chunk {
+    /// No rows, with room for so many.
+    pub(super) fn with_room(rows: usize) -> Self {
+        let deleted = (0..rows).map(|_| AtomicU32::new(0)).collect();
+        Self { vectors: Vectors::Held(FloatPages::default()), slots: Vec::new(), deleted }
+    }
+
+    /// The same rows, read where they are stored.
+    pub(super) fn stored(&self, vectors: Arc<dyn Stored>, turn: u64) -> Self {
+        let deleted = self.deleted.clone();
+        Self { vectors: Vectors::Stored(vectors, turn), slots: self.slots.clone(), deleted }
+    }
+
+    /// The turn of storage at which its vectors were found there; `None` where they are held in memory.
+    pub(super) fn stored_at(&self) -> Option<u64> {
+        match &self.vectors {
+            Vectors::Held(_) => None,
+            Vectors::Stored(_, turn) => Some(*turn),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.slots.len()
     }
@@ -38,14 +70,34 @@ impl Chunk {
         &self.slots
     }
 
-    pub(super) fn vector(&self, i: usize, size: usize) -> &[f32] {
-        &self.vectors[i * size..(i + 1) * size]
+    /// The vector of a row; of one that storage cannot give back, numbers that are none.
+    #[inline(always)]
+    pub(super) fn vector(&self, i: usize, size: usize) -> Cow<'_, [f32]> {
+        match &self.vectors {
+            Vectors::Held(vectors) => Cow::Borrowed(&vectors[i * size..(i + 1) * size]),
+            Vectors::Stored(stored, _) => read(&**stored, i, size),
+        }
     }
 
+    /// Fetches what [`Chunk::vector`] will read.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, i: usize, size: usize) {
+        match &self.vectors {
+            Vectors::Held(vectors) => distance::prefetch(&vectors[i * size..(i + 1) * size]),
+            Vectors::Stored(stored, _) => distance::prefetch(stored.bytes(i)),
+        }
+    }
+
+    /// Adds a row to a chunk that holds its vectors and has room.
     pub(super) fn push(&mut self, slot: u32, vector: &[f32]) {
-        self.deleted.push(AtomicU32::new(0));
-        self.vectors.extend_from_slice(vector);
-        self.slots.push(slot);
+        debug_assert!(self.slots.len() < self.deleted.len());
+        if let Vectors::Held(vectors) = &mut self.vectors {
+            if vectors.is_empty() {
+                vectors.reserve_exact(self.deleted.len() * vector.len());
+            }
+            vectors.extend_from_slice(vector);
+            self.slots.push(slot);
+        }
     }
 
     pub(super) fn is_deleted(&self, i: usize) -> bool {
@@ -88,6 +140,21 @@ impl Chunk {
     }
 }
 
+impl std::fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Chunk").field("slots", &self.slots.len()).finish_non_exhaustive()
+    }
+}
+
+#[inline(never)]
+fn read(stored: &dyn Stored, i: usize, size: usize) -> Cow<'_, [f32]> {
+    let mut vector = vec![0.0; size];
+    if !stored.read(i, &mut vector) {
+        vector.fill(f32::NAN);
+    }
+    Cow::Owned(vector)
+}
+
 /// The sealed chunks at one moment; cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Rows {
@@ -127,9 +194,17 @@ impl Rows {
         (&self.chunks[row >> self.shift], row & (self.chunk_rows() - 1))
     }
 
-    pub(super) fn vector(&self, row: u32) -> &[f32] {
+    #[inline(always)]
+    pub(super) fn vector(&self, row: u32) -> Cow<'_, [f32]> {
         let (chunk, i) = self.locate(row);
         chunk.vector(i, self.size)
+    }
+
+    /// Fetches what [`Rows::vector`] will read.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, row: u32) {
+        let (chunk, i) = self.locate(row);
+        chunk.prefetch(i, self.size);
     }
 
     /// The chunk that would hold `slot`.
@@ -155,22 +230,54 @@ impl Rows {
         Arc::make_mut(&mut self.chunks).push(Arc::new(chunk));
     }
 
-    /// The rows that are alive, copied into full chunks; only the last may be short.
-    pub(super) fn compacted(&self) -> Rows {
+    /// Puts chunks in the place of those that stand for the same rows.
+    pub(super) fn swap(&mut self, chunks: Vec<(usize, Arc<Chunk>, Arc<Chunk>)>) {
+        let own = Arc::make_mut(&mut self.chunks);
+        for (number, old, new) in chunks {
+            // Compaction may have come between.
+            if let Some(place) = own.get_mut(number).filter(|place| Arc::ptr_eq(place, &old)) {
+                *place = new;
+            }
+        }
+    }
+
+    /// The rows that are alive, copied into full chunks, or found again where all of a chunk's are stored;
+    /// only the last may be short.
+    pub(super) fn compacted(&self, originals: Option<&dyn Originals>) -> Rows {
         let mut rows = Rows::new(self.size);
-        let mut open = Chunk::default();
-        for chunk in self.chunks() {
-            for i in (0..chunk.len()).filter(|&i| !chunk.is_deleted(i)) {
-                open.push(chunk.slots[i], chunk.vector(i, self.size));
-                if open.len() == rows.chunk_rows() {
-                    rows.seal(std::mem::take(&mut open));
-                }
+        let mut open: Vec<(&Chunk, usize)> = Vec::with_capacity(rows.chunk_rows());
+        let alive = self
+            .chunks()
+            .iter()
+            .flat_map(|chunk| (0..chunk.len()).filter(|&i| !chunk.is_deleted(i)).map(|i| (&**chunk, i)));
+        for row in alive {
+            open.push(row);
+            if open.len() == rows.chunk_rows() {
+                rows.seal(self.put_together(&open, originals));
+                open.clear();
             }
         }
         if !open.is_empty() {
-            rows.seal(open);
+            rows.seal(self.put_together(&open, originals));
         }
         rows
+    }
+
+    fn put_together(&self, of: &[(&Chunk, usize)], originals: Option<&dyn Originals>) -> Chunk {
+        let mut chunk = Chunk::with_room(self.chunk_rows());
+        if let Some(originals) = originals
+            && of.iter().all(|(chunk, _)| chunk.stored_at().is_some())
+        {
+            let slots: Vec<u32> = of.iter().map(|(chunk, i)| chunk.slots[*i]).collect();
+            let turn = originals.turn();
+            if let Some(stored) = originals.find(&slots) {
+                return Chunk { vectors: Vectors::Stored(stored, turn), slots, deleted: chunk.deleted };
+            }
+        }
+        for (from, i) in of {
+            chunk.push(from.slots[*i], &from.vector(*i, self.size));
+        }
+        chunk
     }
 
     /// This with `later`'s chunks from number `from` on behind it.
@@ -188,7 +295,7 @@ mod tests {
     fn compaction_keeps_live_slots_and_drops_deleted_ones() {
         let mut rows = Rows::new(100_000 / 4);
         for base in 0..3 {
-            let mut chunk = Chunk::default();
+            let mut chunk = Chunk::with_room(16);
             for i in 0..16 {
                 chunk.push(base * 32 + 2 * i, &vec![i as f32; 25_000]);
             }
@@ -198,7 +305,7 @@ mod tests {
             let chunk = rows.chunk_of(slot).unwrap();
             assert!(chunk.delete(chunk.find(slot).unwrap(), 1));
         }
-        let less = rows.compacted();
+        let less = rows.compacted(None);
         let slots: Vec<u32> = less.chunks().iter().flat_map(|chunk| chunk.slots().to_vec()).collect();
         let expected: Vec<u32> = (0..48).map(|i| 2 * i).filter(|s| ![0, 2, 34, 94].contains(s)).collect();
         assert_eq!(slots, expected);

@@ -29,12 +29,25 @@ pub(super) struct Bits {
     kernel: BitKernel,
 }
 
+/// A query of bits.
+pub(super) struct Asked<'a> {
+    /// Its bytes.
+    pub(super) lines: &'a [QueryLine],
+    /// What each is worth.
+    pub(super) step: f32,
+    /// Their sum.
+    pub(super) sum: i32,
+    /// Its product with the mean of the rows.
+    pub(super) of_mean: f32,
+}
+
 impl Bits {
-    /// `None` where they are not worth it.
-    pub(super) fn of(rows: &Rows, covered: usize, lines_per_row: usize) -> Option<Self> {
-        if lines_per_row < WORTH_IT {
-            return None;
-        }
+    /// True where they are worth having beside bytes.
+    pub(super) fn are_worth_it(lines_per_row: usize) -> bool {
+        lines_per_row >= WORTH_IT
+    }
+
+    pub(super) fn of(rows: &Rows, covered: usize, lines_per_row: usize) -> Self {
         let size = rows.size();
         let mean = mean(rows);
         let mut words = distance::huge_vec(covered * lines_per_row);
@@ -61,14 +74,8 @@ impl Bits {
             }
         }
         let spread = (squared_errors / count.max(1.0)).max(0.0).sqrt() as f32;
-        Some(Self {
-            words,
-            words_per_row: lines_per_row,
-            scales,
-            spread,
-            mean,
-            kernel: distance::bit_kernel(),
-        })
+        let kernel = distance::bit_kernel();
+        Self { words, words_per_row: lines_per_row, scales, spread, mean, kernel }
     }
 
     /// The product of a query and the mean of the rows.
@@ -76,24 +83,25 @@ impl Bits {
         (distance::kernels().dot)(query, &self.mean)
     }
 
-    /// Upper ends of the products of some rows with a query, whose bytes are worth `step` each, whose
-    /// bytes sum up to `sum`, and whose product with the mean is `of_mean`.
-    pub(super) fn at_most(
-        &self,
-        rows: &[u32],
-        lines: &[QueryLine],
-        (step, sum, of_mean, norm): (f32, i32, f32, f32),
-        sums: &mut [i32],
-        out: &mut [f32],
-    ) {
-        (self.kernel)(&self.words, rows, lines, sums);
-        let room = of_mean + TRUSTED * self.spread * norm;
+    /// Estimated products of some rows with a query.
+    pub(super) fn products(&self, rows: &[u32], asked: &Asked<'_>, sums: &mut [i32], out: &mut [f32]) {
+        (self.kernel)(&self.words, rows, asked.lines, sums);
         for ((&row, sums), out) in rows.iter().zip(sums).zip(out) {
-            *out = room + self.scales[row as usize] * step * (2 * *sums - sum) as f32;
+            *out = asked.of_mean + self.scales[row as usize] * asked.step * (2 * *sums - asked.sum) as f32;
         }
     }
 
-    /// Fetches what `at_most` will read.
+    /// How much larger than its estimate a product with a query of this norm may be.
+    pub(super) fn room(&self, norm: f32) -> f32 {
+        TRUSTED * self.spread * norm
+    }
+
+    /// Standard deviation of an estimate for a query of this norm.
+    pub(super) fn error(&self, norm: f32) -> f32 {
+        self.spread * norm
+    }
+
+    /// Fetches what `products` will read.
     #[inline(always)]
     pub(super) fn prefetch(&self, row: u32) {
         distance::prefetch(&self.words[row as usize * self.words_per_row..][..self.words_per_row]);

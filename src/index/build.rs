@@ -15,8 +15,10 @@ use super::graph::Graph;
 use super::grow::Growth;
 use super::hnsw;
 use super::measure::Measure;
+use super::originals;
 use super::quantised::Quantised;
 use super::state::{State, Work};
+use crate::allocator;
 use crate::error::{Error, Result};
 
 /// Held by the build that is running: graphs of many collections are built one after the other.
@@ -39,8 +41,9 @@ pub(super) fn start(shared: &Arc<Shared>) {
     }
 }
 
-fn run(shared: &Shared) {
+fn run(shared: &Arc<Shared>) {
     build(shared);
+    allocator::give_back();
     // No lock is held, and searches have the graph already.
     if !shared.stopped.load(Ordering::Relaxed)
         && let Some(on_graph) = shared.on_graph.get()
@@ -49,7 +52,7 @@ fn run(shared: &Shared) {
     }
 }
 
-fn build(shared: &Shared) {
+fn build(shared: &Arc<Shared>) {
     loop {
         let (work, rows) = {
             // `building` is cleared under the same lock that sees there is nothing to do, so an
@@ -75,13 +78,19 @@ fn build(shared: &Shared) {
     }
 }
 
+/// Puts a graph in place: what it covers need not be held.
+pub(super) fn put(state: &mut State, graph: Option<Arc<Graph>>) {
+    state.graph = graph;
+    state.may_shed = true;
+}
+
 fn fail(state: &mut State) {
     state.building = false;
     state.failed_at = Some(state.live + state.dead);
 }
 
 /// Brings the graph up to the end of `rows`, putting it in place each time it has doubled.
-fn extend(shared: &Shared, rows: &Rows) -> Result<()> {
+fn extend(shared: &Arc<Shared>, rows: &Rows) -> Result<()> {
     let first_stop = shared.hnsw.full_scan_threshold.max(4_096);
     loop {
         let old = shared.state.read().graph.clone();
@@ -94,7 +103,8 @@ fn extend(shared: &Shared, rows: &Rows) -> Result<()> {
         let until = until.next_multiple_of(rows.chunk_rows()).min(rows.end());
         let Some(graph) = grown(shared, rows, until, old.as_deref())? else { return Ok(()) };
         tracing::debug!(rows = graph.covered(), loose = graph.loose().len(), "graph in place");
-        shared.state.write().graph = Some(Arc::new(graph));
+        put(&mut shared.state.write(), Some(Arc::new(graph)));
+        originals::shed_if_due(shared);
     }
 }
 
@@ -110,7 +120,7 @@ fn grown(shared: &Shared, rows: &Rows, until: usize, old: Option<&Graph>) -> Res
         let (m, ef) = (shared.hnsw.m.clamp(4, 64), shared.hnsw.ef_construct.clamp(4, 2_000));
         let measure = Measure::new(rows, shared.distance);
         let growth = Growth { rows, measure, m, ef, stop: &shared.stopped };
-        let bytes = Quantised::of(rows, until, shared.distance, &measure);
+        let bytes = Quantised::of(rows, until, shared.distance, &measure, shared.quantization);
         let alive = |row: &u32| {
             let (chunk, place) = rows.locate(*row);
             place < chunk.len() && !chunk.is_deleted(place)
@@ -146,7 +156,7 @@ fn grown(shared: &Shared, rows: &Rows, until: usize, old: Option<&Graph>) -> Res
             let again = POLISH_EF.saturating_sub(ef).max(ef / 2).max(2 * m);
             graph = growth.polished(graph, again).with_polish();
         }
-        Ok((!shared.stopped.load(Ordering::Relaxed)).then(|| graph.finished(&[])))
+        Ok((!shared.stopped.load(Ordering::Relaxed)).then(|| graph.finished(&[], shared.quantization)))
     })
 }
 
@@ -159,8 +169,9 @@ fn is_sampled(row: u32, m: usize) -> bool {
 }
 
 /// Copies the live rows of `rows` together and puts them in its place.
-fn compact(shared: &Shared, rows: &Rows) -> Result<()> {
-    let fewer = rows.compacted();
+fn compact(shared: &Arc<Shared>, rows: &Rows) -> Result<()> {
+    let originals = shared.originals.get().map(|originals| &**originals);
+    let fewer = rows.compacted(originals);
     let live: usize = fewer.chunks().iter().map(|chunk| chunk.len()).sum();
     let mut graph = None;
     if live > shared.hnsw.full_scan_threshold {
@@ -189,6 +200,10 @@ fn compact(shared: &Shared, rows: &Rows) -> Result<()> {
         .ok_or_else(|| Error::Internal("more rows were compacted than there are".into()))?;
     debug_assert!(carried <= state.dead);
     state.sealed = fewer.followed_by(&state.sealed, rows.chunks().len());
-    state.graph = graph;
+    state.held = state.sealed.chunks().iter().filter(|chunk| chunk.stored_at().is_none()).count();
+    state.held_in_vain = 0;
+    put(&mut state, graph);
+    drop(state);
+    originals::shed_if_due(shared);
     Ok(())
 }

@@ -13,6 +13,7 @@ use roaring::RoaringBitmap;
 use super::nearest::Near;
 use super::quantised::Quantised;
 use crate::distance::{huge_vec, prefetch};
+use crate::types::Quantization;
 
 const NONE: u32 = u32::MAX;
 /// Candidates that are looked around from at a time, so that their reads overlap: a little more is looked
@@ -231,8 +232,11 @@ impl Graph {
     }
 
     /// The finished graph: what cannot be reached is written down, with the `others` of its range
-    /// that it does not hold.
-    pub(super) fn finished(mut self, others: &[u32]) -> Self {
+    /// that it does not hold. Bytes are left behind where it is to be walked by bits.
+    pub(super) fn finished(mut self, others: &[u32], quantization: Quantization) -> Self {
+        if quantization == Quantization::Binary {
+            self.bytes = self.bytes.map(Quantised::as_bits);
+        }
         self.loose = self.unreachable();
         self.loose.extend_from_slice(others);
         self
@@ -474,7 +478,7 @@ mod tests {
         let sampled = Sampled { entry: 0, nodes: nodes.take(1).collect() };
         let mut graph = Graph::new(6, 4, sampled, None);
         links.iter().for_each(|(row, next)| graph.add(*row, next));
-        graph.finished(&[])
+        graph.finished(&[], Quantization::Scalar)
     }
 
     #[test]
@@ -501,7 +505,7 @@ mod tests {
         assert!(graph.is_flat() && graph.is_rough());
         graph.add(39, &[1]);
         graph.link(1, &[0, 39]);
-        let graph = graph.finished(&[]);
+        let graph = graph.finished(&[], Quantization::Scalar);
         assert_eq!(graph.neighbours(0).collect::<Vec<_>>(), [1]);
         assert_eq!(graph.rows(), [0, 1, 39]);
         assert_eq!(graph.loose(), [] as [u32; 0]);

@@ -16,7 +16,6 @@ use super::graph::{Graph, Ranker};
 use super::measure::Measure;
 use super::nearest::Near;
 use super::quantised::Query;
-use crate::distance;
 
 /// A batch is this share of the rows that are in already: what its rows cannot see of each other.
 const BATCH_SHARE: usize = 8;
@@ -145,11 +144,8 @@ impl Growth<'_> {
     }
 
     fn between(&self, a: u32, b: u32) -> f32 {
-        let lifted = |row| {
-            let vector = self.rows.vector(row);
-            (vector, self.measure.lift(vector))
-        };
-        self.measure.between(lifted(a), lifted(b))
+        let (a, b) = (self.rows.vector(a), self.rows.vector(b));
+        self.measure.between((&a, self.measure.lift(&a)), (&b, self.measure.lift(&b)))
     }
 }
 
@@ -172,7 +168,7 @@ impl Ranker for From<'_> {
     fn fetch(&self, row: u32) {
         match self {
             From::Bytes(query) => query.fetch(row),
-            From::Exact(growth, _) => distance::prefetch(growth.rows.vector(row)),
+            From::Exact(growth, _) => growth.rows.prefetch(row),
         }
     }
 }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hnsw_rs::anndists::dist::distances::Distance as LibraryDistance;
 use hnsw_rs::hnsw::{Hnsw, Point};
 
-use super::arena::{Chunk, Rows};
+use super::arena::Rows;
 use super::graph::{Node, Sampled};
 use super::measure::Measure;
 use crate::error::{Error, Result};
@@ -29,27 +29,22 @@ const ALONE: usize = 64;
 /// Rows that are inserted between two looks at the stop signal.
 const BATCH: usize = 2048;
 
-/// A row as the library's data: where its vector is.
+/// A row as the library's data. One in `m` rows is here, so that a copy of its own costs little.
 #[derive(Clone)]
 struct RowRef {
-    chunk: Arc<Chunk>,
-    place: u32,
+    vector: Arc<[f32]>,
     lift: f32,
 }
 
 /// The comparison that the graph is built with.
 struct Compare {
-    size: usize,
     measure: Measure,
 }
 
 impl LibraryDistance<RowRef> for Compare {
     fn eval(&self, a: &[RowRef], b: &[RowRef]) -> f32 {
         let (a, b) = (&a[0], &b[0]);
-        self.measure.between(
-            (a.chunk.vector(a.place as usize, self.size), a.lift),
-            (b.chunk.vector(b.place as usize, self.size), b.lift),
-        )
+        self.measure.between((&a.vector, a.lift), (&b.vector, b.lift))
     }
 }
 
@@ -64,7 +59,7 @@ pub(super) fn build(
     params: HnswParams,
     stop: &AtomicBool,
 ) -> Result<Sampled> {
-    let compare = Compare { size: rows.size(), measure };
+    let compare = Compare { measure };
     let library = guard(|| {
         let (m, ef) = (params.m.clamp(4, 64), params.ef_construct.clamp(4, 2_000));
         Hnsw::new(m, sample.len(), MAX_LAYERS, ef, compare)
@@ -75,9 +70,9 @@ pub(super) fn build(
         let references: Vec<([RowRef; 1], usize)> = sample[done..end]
             .iter()
             .map(|&row| {
-                let (chunk, place) = rows.locate(row);
-                let lift = measure.lift(rows.vector(row));
-                ([RowRef { chunk: chunk.clone(), place: place as u32, lift }], row as usize)
+                let vector: Arc<[f32]> = Arc::from(&*rows.vector(row));
+                let lift = measure.lift(&vector);
+                ([RowRef { vector, lift }], row as usize)
             })
             .collect();
         if done < ALONE {

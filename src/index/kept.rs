@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::graph::{Graph, Node};
 use super::measure::Measure;
 use super::quantised::Quantised;
-use super::{Index, build};
+use super::{Index, build, originals};
 
 /// Of so many rows in the graph's range at most one may be unknown to it.
 const UNKNOWN_PART: usize = 5;
@@ -42,6 +42,7 @@ impl Index {
         if start {
             build::start(&self.shared);
         }
+        originals::shed_if_due(&self.shared);
     }
 
     /// Sets what is called on the building thread when a graph is up to date; the first stays.
@@ -119,13 +120,15 @@ impl Index {
             layers: layers.iter().take(MAX_LAYERS).map(as_rows).collect(),
         });
         let measure = Measure::new(&rows, self.shared.distance);
-        let bytes = Quantised::of(&rows, covered, self.shared.distance, &measure);
-        let graph = Graph::kept(covered, kept.width, entry, made.collect(), bytes).finished(&others);
+        let quantization = self.shared.quantization;
+        let bytes = Quantised::of(&rows, covered, self.shared.distance, &measure, quantization);
+        let graph =
+            Graph::kept(covered, kept.width, entry, made.collect(), bytes).finished(&others, quantization);
         tracing::debug!(rows = covered, loose = graph.loose().len(), "a kept graph is in place");
         let mut state = self.shared.state.write();
         let is_wanted = state.graph.is_none();
         if is_wanted {
-            state.graph = Some(Arc::new(graph));
+            build::put(&mut state, Some(Arc::new(graph)));
         }
         is_wanted
     }

@@ -54,7 +54,7 @@ fn largest_squared_norm(rows: &Rows) -> f32 {
     for chunk in rows.chunks() {
         for i in 0..chunk.len() {
             let vector = chunk.vector(i, rows.size());
-            largest = largest.max(dot(vector, vector));
+            largest = largest.max(dot(&vector, &vector));
         }
     }
     largest

@@ -16,6 +16,7 @@ mod hnsw;
 mod kept;
 mod measure;
 mod nearest;
+mod originals;
 mod plan;
 mod quantised;
 mod scan;
@@ -29,11 +30,12 @@ use roaring::RoaringBitmap;
 
 use crate::distance::{self, Kernel};
 use crate::error::{Error, Result};
-use crate::types::{Distance, HnswParams, VectorParams, check_vector};
+use crate::types::{Distance, HnswParams, Quantization, QuantizationConfig, VectorParams, check_vector};
 use arena::{Chunk, Rows};
 use graph::{Graph, Ranker};
 pub use kept::KeptGraph;
 use nearest::{Near, Nearest};
+pub use originals::{Originals, Stored};
 use plan::{Plan, Stats, plan};
 use quantised::Quantised;
 use scan::{Probe, Scored, fold_chunks, scan_chunk, scan_chunks, visible};
@@ -105,6 +107,8 @@ pub struct IndexState {
     pub vectors: usize,
     /// Of these, vectors in the graph; the others are searched exactly.
     pub indexed_vectors: usize,
+    /// Vectors whose floats are held in memory; those of the others are read where they are stored.
+    pub vectors_in_memory: usize,
     /// A graph is being built or waits for its turn.
     pub building: bool,
 }
@@ -125,11 +129,14 @@ struct Shared {
     distance: Distance,
     kernel: Kernel,
     hnsw: HnswParams,
+    quantization: Quantization,
     state: RwLock<State>,
     /// Set when the index is dropped: the background thread ends at its next batch.
     stopped: AtomicBool,
     /// Called by the background thread when a graph is up to date.
     on_graph: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// Where the vectors are that need not be held.
+    originals: OnceLock<Box<dyn Originals>>,
 }
 
 impl Index {
@@ -140,9 +147,11 @@ impl Index {
             distance: params.distance,
             kernel: distance::kernel(params.distance),
             hnsw: params.hnsw.unwrap_or(hnsw),
+            quantization: params.quantization.as_ref().map(QuantizationConfig::kind).unwrap_or_default(),
             state: RwLock::new(State::new(params.size)),
             stopped: AtomicBool::new(false),
             on_graph: OnceLock::new(),
+            originals: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -177,7 +186,7 @@ impl Index {
 
     fn put(&self, slot: u32, vector: &[f32], old: Option<u32>) -> Result<()> {
         let vector = self.shared.prepared(vector)?;
-        let start = {
+        let (start, shed) = {
             let mut state = self.shared.state.write();
             if state.last_slot.is_some_and(|last| last >= slot) {
                 return Err(Error::Internal(format!("slot {slot} was inserted out of order")));
@@ -189,13 +198,15 @@ impl Index {
                 state.delete(old);
             }
             if state.open.len() == state.sealed.chunk_rows() {
-                let full = std::mem::take(&mut state.open);
-                state.sealed.seal(full);
+                state.seal();
             }
-            self.claim_build(&mut state)
+            (self.claim_build(&mut state), self.shared.claim_shed(&mut state))
         };
         if start {
             build::start(&self.shared);
+        }
+        if shed {
+            originals::start_shedding(&self.shared);
         }
         Ok(())
     }
@@ -251,6 +262,11 @@ impl Index {
                 live: state.live,
                 in_graph: state.graph.as_ref().map_or(0, |graph| graph.nodes()),
                 allowed,
+                by_bits: state
+                    .graph
+                    .as_ref()
+                    .and_then(|graph| graph.bytes())
+                    .is_some_and(Quantised::is_bits_alone),
                 full_scan_threshold: self.shared.hnsw.full_scan_threshold,
             };
             (probe, state.sealed.clone(), state.graph.clone(), stats)
@@ -283,8 +299,9 @@ impl Index {
             }
             _ => scan_all(nearest),
         };
-        let hit = |near: Near| Hit { slot: near.number, score: probe.score(near.rank) };
-        Ok(nearest.into_sorted().into_iter().map(hit).collect())
+        // A rank that is no number is of a vector that storage could not give back.
+        let found = nearest.into_sorted().into_iter().filter(|near| !near.rank.is_nan());
+        Ok(found.map(|near| Hit { slot: near.number, score: probe.score(near.rank) }).collect())
     }
 
     /// The vectors of the best scores, best first, ties by slot. The score is the caller's, larger is
@@ -319,7 +336,8 @@ impl Index {
         let state = self.shared.state.read();
         let chunk = state.chunk_of(slot)?;
         let i = chunk.find(slot)?;
-        (!chunk.is_deleted(i)).then(|| chunk.vector(i, self.shared.size).to_vec())
+        let found = !chunk.is_deleted(i);
+        found.then(|| chunk.vector(i, self.shared.size).into_owned()).filter(|vector| !vector[0].is_nan())
     }
 
     /// How it stands.
@@ -329,6 +347,10 @@ impl Index {
         IndexState {
             vectors: state.live,
             indexed_vectors: state.sealed.before(covered).iter().map(|chunk| chunk.live()).sum(),
+            vectors_in_memory: {
+                let held = state.sealed.chunks().iter().filter(|chunk| chunk.stored_at().is_none());
+                held.map(|chunk| chunk.live()).sum::<usize>() + state.open.live()
+            },
             building: state.building,
         }
     }
@@ -371,7 +393,7 @@ fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, ef: u
         (chunk.is_visible(i, probe.moment) && search.allow.is_none_or(|allow| allow.contains(slot)))
             .then_some(slot)
     };
-    let exact = |row: u32| probe.rank(rows.vector(row));
+    let exact = |row: u32| probe.rank(&rows.vector(row));
     let kept = |near: &Near| slot_if_kept(near.number).is_some();
     let (near, met): (Vec<Near>, usize) = match graph.bytes() {
         Some(bytes) if search.rescore != Rescore::All => {
@@ -379,7 +401,7 @@ fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, ef: u
             let mut best: Vec<Near> = graph.walk(ef, &query).into_iter().filter(kept).collect();
             let met = best.len();
             best.truncate(rescored(&best, search, query.doubtful()));
-            best.iter().for_each(|near| distance::prefetch(rows.vector(near.number)));
+            best.iter().for_each(|near| rows.prefetch(near.number));
             (best.into_iter().map(|near| Near { rank: exact(near.number), ..near }).collect(), met)
         }
         _ => {
@@ -413,7 +435,9 @@ fn scan_bytes(
 ) -> Vec<Near> {
     let query = bytes.query(probe.vector);
     let numbered: Vec<(usize, &Arc<Chunk>)> = chunks.iter().enumerate().collect();
-    let kept = search.limit.saturating_mul(4).max(search.limit + 64);
+    // By bits more is in doubt.
+    let (times, more) = if bytes.is_bits_alone() { (16, 512) } else { (4, 64) };
+    let kept = search.limit.saturating_mul(times).max(search.limit + more);
     let scan = |mut nearest: Nearest, (number, chunk): &(usize, &Arc<Chunk>)| {
         let first = (number * rows.chunk_rows()) as u32; // rows are numbered by u32
         let places = visible(chunk, probe.moment, search.allow, first);
@@ -431,7 +455,7 @@ fn scan_bytes(
     best.truncate(rescored(&best, search, query.doubtful()));
     let exact = |near: Near| {
         let (chunk, i) = rows.locate(near.number);
-        Near { rank: probe.rank(rows.vector(near.number)), number: chunk.slots()[i] }
+        Near { rank: probe.rank(&chunk.vector(i, rows.size())), number: chunk.slots()[i] }
     };
     best.into_iter().map(exact).collect()
 }
@@ -444,11 +468,11 @@ struct Exactly<'a> {
 
 impl Ranker for Exactly<'_> {
     fn ranks(&self, rows: &[u32], out: &mut [f32]) {
-        rows.iter().zip(out).for_each(|(&row, out)| *out = self.probe.rank(self.rows.vector(row)));
+        rows.iter().zip(out).for_each(|(&row, out)| *out = self.probe.rank(&self.rows.vector(row)));
     }
 
     fn fetch(&self, row: u32) {
-        distance::prefetch(self.rows.vector(row));
+        self.rows.prefetch(row);
     }
 }
 
@@ -465,3 +489,5 @@ fn rescored(best: &[Near], search: &Search<'_>, doubtful: f32) -> usize {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_stored;

@@ -4,6 +4,8 @@ use super::{Mode, Search};
 
 /// Candidates that a walk looks at where the request names none.
 pub(super) const DEFAULT_EF: usize = 128;
+/// The same where it goes by bits, which put more in the wrong order and cost half.
+pub(super) const DEFAULT_EF_BY_BITS: usize = 384;
 
 /// What looking at one candidate costs, in rows of a scan. Measured at 256 components and `m` 16:
 /// 2 us a candidate, 0.08 us a row.
@@ -30,6 +32,8 @@ pub(super) struct Stats {
     pub(super) in_graph: usize,
     /// Slots that the filter allows.
     pub(super) allowed: Option<usize>,
+    /// The graph is walked by bits.
+    pub(super) by_bits: bool,
     /// Up to so many rows are scanned in any case.
     pub(super) full_scan_threshold: usize,
 }
@@ -45,7 +49,8 @@ pub(super) fn plan(search: &Search<'_>, stats: &Stats) -> Plan {
         return Plan::Scan;
     }
     let least = if stats.allowed.is_some() { 2 * super::SURE * search.limit } else { search.limit };
-    let ef = search.ef.unwrap_or(DEFAULT_EF).max(least);
+    let default = if stats.by_bits { DEFAULT_EF_BY_BITS } else { DEFAULT_EF };
+    let ef = search.ef.unwrap_or(default).max(least);
     let looked_at = ef.saturating_mul(stats.live) / scanned; // so many to keep `ef`
     if looked_at.saturating_mul(ROWS_PER_CANDIDATE) >= scanned {
         return Plan::Scan;
@@ -59,7 +64,8 @@ mod tests {
     use super::*;
 
     fn planned(search: Search<'_>, allowed: Option<usize>) -> Plan {
-        let stats = Stats { live: 100_000, in_graph: 90_000, allowed, full_scan_threshold: 10_000 };
+        let stats =
+            Stats { live: 100_000, in_graph: 90_000, allowed, by_bits: false, full_scan_threshold: 10_000 };
         plan(&search, &stats)
     }
 

@@ -6,11 +6,11 @@
 //! components stand out, much the same in every vector) are cut off, as Qdrant's quantile does.
 
 use super::arena::Rows;
-use super::bits::Bits;
+use super::bits::{Asked, Bits};
 use super::graph::Ranker;
 use super::measure::Measure;
 use crate::distance::{self, ByteKernel, Line, QueryLine};
-use crate::types::Distance;
+use crate::types::{Distance, Quantization};
 
 /// Share of the sampled values that are not cut off.
 const QUANTILE: f64 = 0.9995;
@@ -45,8 +45,15 @@ enum Beside {
 }
 
 impl Quantised {
-    /// `None` under a distance that is not a function of the dot product.
-    pub(super) fn of(rows: &Rows, covered: usize, distance: Distance, measure: &Measure) -> Option<Self> {
+    /// Bytes, and bits where they are wanted or worth it; `None` under a distance that is not a function of
+    /// the dot product.
+    pub(super) fn of(
+        rows: &Rows,
+        covered: usize,
+        distance: Distance,
+        measure: &Measure,
+        quantization: Quantization,
+    ) -> Option<Self> {
         let numbers = vec![0.0; if distance == Distance::Cosine { 0 } else { covered }];
         let mut beside = match distance {
             Distance::Cosine => Beside::Nothing,
@@ -71,14 +78,28 @@ impl Quantised {
                 }
                 match &mut beside {
                     Beside::Nothing => {}
-                    Beside::SquaredNorms(norms) => norms[row] = (distance::kernels().dot)(vector, vector),
-                    Beside::Lifts(lifts) => lifts[row] = measure.lift(vector),
+                    Beside::SquaredNorms(norms) => norms[row] = (distance::kernels().dot)(&vector, &vector),
+                    Beside::Lifts(lifts) => lifts[row] = measure.lift(&vector),
                 }
             }
         }
         let kernel = distance::byte_kernel(lines_per_row);
-        let bits = Bits::of(rows, covered, lines_per_row);
+        let wanted = quantization == Quantization::Binary || Bits::are_worth_it(lines_per_row);
+        let bits = wanted.then(|| Bits::of(rows, covered, lines_per_row));
         Some(Self { lines, lines_per_row, step, mean_squared_norm, beside, kernel, bits })
+    }
+
+    /// Leaves the bytes behind where there are bits, which everything is ranked by from now on.
+    pub(super) fn as_bits(mut self) -> Self {
+        if self.bits.is_some() {
+            self.lines = Vec::new();
+        }
+        self
+    }
+
+    /// True where the bytes were left behind.
+    pub(super) fn is_bits_alone(&self) -> bool {
+        self.bits.is_some() && self.lines.is_empty()
     }
 
     /// A row's bytes.
@@ -97,7 +118,10 @@ impl Quantised {
             }
         }
         let squared_norm = (distance::kernels().dot)(vector, vector);
-        let doubt = self.doubt(squared_norm, step);
+        let doubt = match &self.bits {
+            Some(bits) if self.is_bits_alone() => self.of_product(bits.error(squared_norm.sqrt())),
+            _ => self.doubt(squared_norm, step),
+        };
         let of_mean = self.bits.as_ref().map(|bits| bits.of_mean(vector));
         let worth = self.step * step;
         let offset = offset(&lines);
@@ -127,10 +151,14 @@ impl Quantised {
     fn doubt(&self, squared_norm: f32, step: f32) -> f32 {
         let of_rows = squared_norm * self.step * self.step / 12.0;
         let of_query = self.mean_squared_norm * step * step / 12.0;
-        let product = (of_rows + of_query).sqrt();
+        self.of_product((of_rows + of_query).sqrt())
+    }
+
+    /// The error of a rank, given that of its product.
+    fn of_product(&self, error: f32) -> f32 {
         match self.beside {
-            Beside::Nothing | Beside::Lifts(_) => product,
-            Beside::SquaredNorms(_) => 2.0 * product,
+            Beside::Nothing | Beside::Lifts(_) => error,
+            Beside::SquaredNorms(_) => 2.0 * error,
         }
     }
 }
@@ -163,24 +191,33 @@ impl Ranker for Query<'_> {
     /// each other.
     #[inline(always)]
     fn ranks(&self, rows: &[u32], out: &mut [f32]) {
-        let mut products = [0i32; AT_ONCE];
+        let (mut sums, mut products) = ([0i32; AT_ONCE], [0.0f32; AT_ONCE]);
         for (rows, out) in rows.chunks(AT_ONCE).zip(out.chunks_mut(AT_ONCE)) {
-            let products = &mut products[..rows.len()];
-            (self.of.kernel)(&self.of.lines, rows, &self.lines, products);
-            let values = products.iter().map(|product| self.worth * (product - self.offset) as f32);
+            let (sums, products) = (&mut sums[..rows.len()], &mut products[..rows.len()]);
+            match (&self.of.bits, self.of_mean) {
+                (Some(bits), Some(of_mean)) if self.of.is_bits_alone() => {
+                    bits.products(rows, &self.asked(of_mean), sums, products);
+                }
+                _ => {
+                    (self.of.kernel)(&self.of.lines, rows, &self.lines, sums);
+                    for (product, sum) in products.iter_mut().zip(&*sums) {
+                        *product = self.worth * (sum - self.offset) as f32;
+                    }
+                }
+            }
             match &self.of.beside {
-                Beside::Nothing => out.iter_mut().zip(values).for_each(|(out, value)| *out = -value),
+                Beside::Nothing => out.iter_mut().zip(products).for_each(|(out, value)| *out = -*value),
                 Beside::SquaredNorms(norms) => {
-                    for ((out, value), &row) in out.iter_mut().zip(values).zip(rows) {
-                        *out = self.squared_norm + norms[row as usize] - 2.0 * value;
+                    for ((out, value), &row) in out.iter_mut().zip(products).zip(rows) {
+                        *out = self.squared_norm + norms[row as usize] - 2.0 * *value;
                     }
                 }
                 Beside::Lifts(_) if self.lift == 0.0 => {
-                    out.iter_mut().zip(values).for_each(|(out, value)| *out = -value);
+                    out.iter_mut().zip(products).for_each(|(out, value)| *out = -*value);
                 }
                 Beside::Lifts(lifts) => {
-                    for ((out, value), &row) in out.iter_mut().zip(values).zip(rows) {
-                        *out = -(value + self.lift * lifts[row as usize]);
+                    for ((out, value), &row) in out.iter_mut().zip(products).zip(rows) {
+                        *out = -(*value + self.lift * lifts[row as usize]);
                     }
                 }
             }
@@ -189,7 +226,11 @@ impl Ranker for Query<'_> {
 
     #[inline(always)]
     fn fetch(&self, row: u32) {
-        distance::prefetch(self.of.row(row));
+        if !self.of.lines.is_empty() {
+            distance::prefetch(self.of.row(row));
+        } else if let Some(bits) = &self.of.bits {
+            bits.prefetch(row);
+        }
     }
 
     #[inline(always)]
@@ -203,6 +244,9 @@ impl Ranker for Query<'_> {
     #[inline(always)]
     fn sift(&self, rows: &mut Vec<u32>, worst: f32) {
         let (Some(bits), Some(of_mean)) = (&self.of.bits, self.of_mean) else { return };
+        if self.of.lines.is_empty() {
+            return; // they are ranked by bits
+        }
         if worst < f32::INFINITY {
             self.sift_by(bits, of_mean, rows, worst);
         }
@@ -211,16 +255,20 @@ impl Ranker for Query<'_> {
 }
 
 impl Query<'_> {
+    fn asked(&self, of_mean: f32) -> Asked<'_> {
+        Asked { lines: &self.lines, step: self.worth / self.of.step, sum: self.offset / 128, of_mean }
+    }
+
     fn sift_by(&self, bits: &Bits, of_mean: f32, rows: &mut Vec<u32>, worst: f32) {
         let (mut sums, mut products) = ([0i32; AT_ONCE], [0.0f32; AT_ONCE]);
-        let query = (self.worth / self.of.step, self.offset / 128, of_mean, self.squared_norm.sqrt());
+        let (asked, room) = (self.asked(of_mean), bits.room(self.squared_norm.sqrt()));
         let (mut from, mut kept) = (0, 0);
         while from < rows.len() {
             let until = (from + AT_ONCE).min(rows.len());
             let count = until - from;
-            bits.at_most(&rows[from..until], &self.lines, query, &mut sums[..count], &mut products[..count]);
+            bits.products(&rows[from..until], &asked, &mut sums[..count], &mut products[..count]);
             for at in from..until {
-                let (row, product) = (rows[at], products[at - from]);
+                let (row, product) = (rows[at], products[at - from] + room);
                 let least = match &self.of.beside {
                     Beside::Nothing | Beside::Lifts(_) => -product,
                     Beside::SquaredNorms(norms) => self.squared_norm + norms[row as usize] - 2.0 * product,
@@ -263,7 +311,7 @@ fn sampled(rows: &Rows) -> (f32, f32) {
         if i < chunk.len() {
             let vector = chunk.vector(i, rows.size());
             values.extend(vector.iter().map(|value| value.abs()));
-            squares += (distance::kernels().dot)(vector, vector);
+            squares += (distance::kernels().dot)(&vector, &vector);
             count += 1.0;
         }
     }
@@ -290,7 +338,7 @@ mod tests {
     fn rows_of(vectors: &[Vec<f32>]) -> Rows {
         let mut rows = Rows::new(vectors[0].len());
         for (n, part) in vectors.chunks(rows.chunk_rows()).enumerate() {
-            let mut chunk = Chunk::default();
+            let mut chunk = Chunk::with_room(rows.chunk_rows());
             for (i, vector) in part.iter().enumerate() {
                 chunk.push((n * 10_000 + i) as u32, vector);
             }
@@ -300,7 +348,7 @@ mod tests {
     }
 
     fn of(rows: &Rows, distance: Distance) -> Option<Quantised> {
-        Quantised::of(rows, rows.end(), distance, &Measure::new(rows, distance))
+        Quantised::of(rows, rows.end(), distance, &Measure::new(rows, distance), Quantization::Scalar)
     }
 
     fn rank(query: &Query<'_>, row: u32) -> f32 {

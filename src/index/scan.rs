@@ -99,7 +99,7 @@ pub(super) fn scan_chunk(
     let size = probe.size();
     let mut offer = |i: usize, slot: u32| {
         if chunk.is_visible(i, probe.moment()) {
-            let rank = probe.rank(chunk.vector(i, size));
+            let rank = probe.rank(&chunk.vector(i, size));
             if nearest.admits(rank) {
                 nearest.offer(Near { rank, number: slot });
             }

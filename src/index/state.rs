@@ -27,6 +27,14 @@ pub(super) struct State {
     pub(super) last_slot: Option<u32>,
     /// A background thread is at work or waits for its turn.
     pub(super) building: bool,
+    /// Sealed chunks whose vectors are held in memory.
+    pub(super) held: usize,
+    /// Of these, so many were still held when all had been looked for in storage.
+    pub(super) held_in_vain: usize,
+    /// There is more to give up or to find again than was seen.
+    pub(super) may_shed: bool,
+    /// A background thread gives vectors up.
+    pub(super) shedding: bool,
     /// A build failed when there were so many rows; it is tried again at twice as many.
     pub(super) failed_at: Option<usize>,
 }
@@ -45,15 +53,26 @@ impl State {
     pub(super) fn new(size: usize) -> Self {
         Self {
             sealed: Rows::new(size),
-            open: Chunk::default(),
+            open: Chunk::with_room(Rows::new(size).chunk_rows()),
             graph: None,
             live: 0,
             dead: 0,
             moment: 0,
             last_slot: None,
             building: false,
+            held: 0,
+            held_in_vain: 0,
+            may_shed: false,
+            shedding: false,
             failed_at: None,
         }
+    }
+
+    /// Seals the open chunk.
+    pub(super) fn seal(&mut self) {
+        let room = Chunk::with_room(self.sealed.chunk_rows());
+        self.sealed.seal(std::mem::replace(&mut self.open, room));
+        self.held += 1;
     }
 
     /// The chunk that would hold `slot`.

@@ -40,7 +40,7 @@ impl Model {
 }
 
 fn config(size: usize, distance: Distance) -> VectorParams {
-    VectorParams { size, distance, hnsw: None }
+    VectorParams::new(size, distance)
 }
 
 fn low_threshold(full_scan_threshold: usize) -> HnswParams {

@@ -7,6 +7,7 @@
 //! meanwhile: compaction runs on the writer's thread.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use super::codec::{self, Entry};
 use super::frame;
@@ -174,6 +175,10 @@ impl Writer {
         self.put_state(&mut batch);
         self.shared.view.apply(batch)?;
         self.shared.segments.drop_below(header.number);
+        self.shared.turn.fetch_add(1, Ordering::AcqRel);
+        if let Some(moved) = self.shared.moved.get() {
+            moved();
+        }
         let old: Vec<u32> =
             segment::numbers(&log_dir)?.into_iter().filter(|number| *number < header.number).collect();
         segment::remove(&log_dir, &old)?;

@@ -46,6 +46,7 @@ mod replay;
 mod segment;
 mod snapshot;
 mod store;
+mod stored;
 mod view;
 mod visible;
 mod volume;
@@ -58,7 +59,8 @@ pub use archive::{Restored, Scope, Snapshot};
 pub use doctor::{Diagnosis, Examined, Outlook, examine, repair};
 pub use snapshot::Content;
 pub use store::Store;
-pub use volume::{Hook, Ids, Volume};
+pub use stored::StoredVectors;
+pub use volume::{Hook, Ids, Moved, Volume};
 
 use crate::types::{CollectionConfig, NamedVectors, Payload, Point, PointId};
 

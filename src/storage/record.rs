@@ -111,9 +111,32 @@ pub fn payload_crc(id: PointId, json: &[u8]) -> u32 {
 
 /// The vectors of `id` from their record; `None` where anything about it is wrong.
 pub fn read_vectors(record: &[u8], id: PointId) -> Option<NamedVectors> {
+    let mut vectors = NamedVectors::new();
+    each_vector(record, id, |name, bytes| {
+        let (components, _) = bytes.as_chunks::<4>();
+        let vector = components.iter().map(|c| f32::from_le_bytes(*c)).collect();
+        vectors.insert(name.to_owned(), vector);
+    })?;
+    Some(vectors)
+}
+
+/// Which bytes of the record of `id` are the vector of this name; `None` where there is none or anything
+/// about the record is wrong.
+pub fn find_vector(record: &[u8], id: PointId, wanted: &str) -> Option<std::ops::Range<usize>> {
+    let mut found = None;
+    each_vector(record, id, |name, bytes| {
+        if name == wanted {
+            let start = bytes.as_ptr().addr() - record.as_ptr().addr();
+            found = Some(start..start + bytes.len());
+        }
+    })?;
+    found
+}
+
+/// Hands out the vectors of a record with their names, each as its bytes.
+fn each_vector<'a>(record: &'a [u8], id: PointId, mut each: impl FnMut(&'a str, &'a [u8])) -> Option<()> {
     let mut rest = body(record, VECTORS, id)?;
     let count = u16::from_le_bytes(*take(&mut rest)?);
-    let mut vectors = NamedVectors::new();
     for _ in 0..count {
         let [length] = *take::<1>(&mut rest)?;
         let (name, after) = rest.split_at_checked(length.into())?;
@@ -121,11 +144,9 @@ pub fn read_vectors(record: &[u8], id: PointId) -> Option<NamedVectors> {
         let size = usize::try_from(u32::from_le_bytes(*take(&mut rest)?)).ok()?;
         let (bytes, after) = rest.split_at_checked(size.checked_mul(4)?)?;
         rest = after;
-        let (components, _) = bytes.as_chunks::<4>();
-        let vector = components.iter().map(|c| f32::from_le_bytes(*c)).collect();
-        vectors.insert(std::str::from_utf8(name).ok()?.to_owned(), vector);
+        each(std::str::from_utf8(name).ok()?, bytes);
     }
-    rest.is_empty().then_some(vectors)
+    rest.is_empty().then_some(())
 }
 
 fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
@@ -153,6 +174,12 @@ mod tests {
             let read = read_vectors(&bytes, id);
             prop_assert_eq!(read.as_ref(), Some(&vectors));
             prop_assert_eq!(read_vectors(&bytes, PointId::Num(number ^ 1)), None);
+            for (name, vector) in &vectors {
+                let place = find_vector(&bytes, id, name).unwrap();
+                let floats: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
+                prop_assert_eq!(&bytes[place], &floats[..]);
+            }
+            prop_assert_eq!(find_vector(&bytes, id, "no such name"), None);
             let bit = flip.index(bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);
             prop_assert_eq!(read_vectors(&bytes, id), None);

@@ -161,6 +161,25 @@ impl Segments {
         self.0.read().values().cloned().collect()
     }
 
+    /// The segment that holds the record at `position`, mapped so far.
+    ///
+    /// # Errors
+    /// `Io`, where it must be mapped anew and cannot be.
+    pub fn mapped(&self, log_dir: &Path, position: &Position) -> Result<Option<Arc<Segment>>> {
+        let Some(segment) = self.0.read().get(&position.segment).cloned() else { return Ok(None) };
+        if segment.bytes().len() >= position.offset as usize + position.length as usize {
+            return Ok(Some(segment));
+        }
+        let again = Arc::new(Segment::open(log_dir, position.segment)?);
+        // Compaction may have come between, or the writer mapped it too: then this is for the caller alone.
+        if let Some(own) = self.0.write().get_mut(&position.segment)
+            && own.bytes().len() < again.bytes().len()
+        {
+            *own = Arc::clone(&again);
+        }
+        Ok(Some(again))
+    }
+
     /// Hands the verified record at `position` to `read`.
     pub fn with<T>(&self, position: &Position, read: impl FnOnce(&[u8]) -> T) -> Result<T, Missing> {
         let segment = self.0.read().get(&position.segment).cloned().ok_or(Missing::Segment)?;

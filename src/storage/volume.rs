@@ -16,7 +16,7 @@ use crate::types::{CollectionConfig, CollectionName, NamedVectors, Payload, Poin
 
 use super::codec::{self, Entry};
 use super::frame::{self, Kind};
-use super::segment::{Missing, Segments};
+use super::segment::{Missing, Segment, Segments};
 use super::snapshot::Frozen;
 use super::store::Lock;
 use super::view::View;
@@ -27,6 +27,9 @@ use super::{Change, StoreOptions, StoredPoint, hint, keys, part, record, recover
 /// Called on the writer's thread for every change, in order, after it is durable and readable
 /// and before it is acknowledged.
 pub type Hook = Box<dyn Fn(u64, &Change) + Send + Sync>;
+
+/// Called on the writer's thread when compaction has moved the points; what was found before stays readable.
+pub type Moved = Box<dyn Fn() + Send + Sync>;
 
 /// Points that a scan decodes at once, on all cores; bounds what it holds in memory.
 const SCANNED_AT_ONCE: usize = 256;
@@ -46,6 +49,9 @@ pub struct Shared {
     pub(super) config: RwLock<CollectionConfig>,
     pub(super) read_only: RwLock<Option<String>>,
     pub(super) hook: OnceLock<Hook>,
+    pub(super) moved: OnceLock<Moved>,
+    /// How often compaction has moved the points.
+    pub(super) turn: AtomicU64,
     pub(super) count: AtomicU64,
     pub(super) log_bytes: AtomicU64,
     pub(super) live_bytes: AtomicU64,
@@ -87,6 +93,8 @@ impl Volume {
             config: RwLock::new(config),
             read_only: RwLock::new(read_only),
             hook: OnceLock::new(),
+            moved: OnceLock::new(),
+            turn: AtomicU64::new(0),
             count: AtomicU64::new(totals.count),
             log_bytes: AtomicU64::new(0),
             live_bytes: AtomicU64::new(totals.live_bytes),
@@ -126,6 +134,18 @@ impl Volume {
         if self.shared.hook.set(hook).is_err() {
             tracing::warn!("collection `{}` has a hook already; the second one is not used", self.name());
         }
+    }
+
+    /// Sets what is called when compaction has moved the points; the first one stays.
+    pub fn on_moved(&self, call: Moved) {
+        if self.shared.moved.set(call).is_err() {
+            tracing::warn!("collection `{}`: a second call for moved points is not used", self.name());
+        }
+    }
+
+    /// How often compaction has moved the points since the start.
+    pub fn turn(&self) -> u64 {
+        self.shared.turn.load(Ordering::Acquire)
     }
 
     /// Applies a change, whole or not at all; returns its sequence number once it is durable and
@@ -263,6 +283,19 @@ impl Volume {
     /// The point's vectors; `None` where there is no point.
     pub fn vectors(&self, id: PointId) -> Result<Option<NamedVectors>> {
         self.shared.read(id, |shared, entry, _| shared.vectors(id, entry))
+    }
+
+    /// Where the record of a point's vectors lies, with the segment mapped so far.
+    pub(super) fn vectors_segment(&self, id: PointId) -> Result<Option<(record::Position, Arc<Segment>)>> {
+        let log_dir = self.shared.dir.join("log");
+        let found = self.shared.read(id, |shared, entry, _| {
+            match shared.segments.mapped(&log_dir, &entry.vectors) {
+                Ok(Some(segment)) => Ok(Ok((entry.vectors, segment))),
+                Ok(None) => Err(Failure::Moved),
+                Err(error) => Ok(Err(error)),
+            }
+        })?;
+        found.transpose()
     }
 
     /// The whole point; `None` where there is none.

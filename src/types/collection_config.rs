@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Distance, JsonPath, PayloadIndexParams, TextTemplates, VectorName};
+use super::{Distance, JsonPath, PayloadIndexParams, QuantizationConfig, TextTemplates, VectorName};
 use crate::error::{Error, Result};
 
 /// A collection's name: 1 to 64 of letters, digits, `_` and `-`.
@@ -59,11 +59,22 @@ pub struct VectorParams {
     /// The graph's parameters where they differ from the collection's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hnsw: Option<HnswParams>,
+    /// False holds all floats in memory; otherwise those of a vector in the graph are read from the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_disk: Option<bool>,
+    /// What the graph is walked by, where it differs from the collection's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<QuantizationConfig>,
 }
 
 impl VectorParams {
     /// Most components of a vector.
     pub const MAX_SIZE: usize = 65_536;
+
+    /// Nothing but what there must be.
+    pub fn new(size: usize, distance: Distance) -> Self {
+        Self { size, distance, hnsw: None, on_disk: None, quantization: None }
+    }
 }
 
 /// How the graph is built and when it is used.
@@ -106,12 +117,18 @@ impl CollectionConfig {
     /// A collection with one unnamed vector.
     pub fn single(size: usize, distance: Distance) -> Self {
         Self {
-            vectors: BTreeMap::from([(String::new(), VectorParams { size, distance, hnsw: None })]),
+            vectors: BTreeMap::from([(String::new(), VectorParams::new(size, distance))]),
             hnsw: HnswParams::default(),
             payload_indexes: BTreeMap::new(),
             metadata: serde_json::Map::new(),
             tuning: serde_json::Map::new(),
         }
+    }
+
+    /// What graphs are walked by where a vector names nothing of its own.
+    pub fn quantization(&self) -> Option<QuantizationConfig> {
+        // A store may hold one from before it had a meaning: then it has none.
+        QuantizationConfig::parse(self.tuning.get("quantization_config")?).ok()?
     }
 
     /// The templates that text queries are put into. What stood under their key before it had a

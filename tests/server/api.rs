@@ -40,7 +40,9 @@ fn the_server_says_what_it_is_in_the_form_that_clients_expect() {
 fn a_collection_is_created_described_listed_and_removed() {
     let server = Server::start();
     let body = json!({
-        "vectors": {"": {"size": 3, "distance": "Dot"}, "other": {"size": 2, "distance": "Manhattan", "on_disk": true}},
+        "vectors": {"": {"size": 3, "distance": "Dot"}, "other": {"size": 2, "distance": "Manhattan", "on_disk": true,
+            "quantization_config": {"binary": {"always_ram": true}}}},
+        "quantization_config": {"scalar": {"type": "int8"}},
         "hnsw_config": {"m": 8, "ef_construct": 50}, "optimizers_config": {"indexing_threshold": 5},
         "on_disk_payload": false, "metadata": {"owner": "me"}
     });

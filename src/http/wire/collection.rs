@@ -9,7 +9,9 @@ use utoipa::ToSchema;
 use super::object::{Object, expected};
 use crate::collection::CollectionInfo;
 use crate::error::{Error, Result};
-use crate::types::{CollectionConfig, Distance, HnswParams, PayloadIndexParams, VectorParams};
+use crate::types::{
+    CollectionConfig, Distance, HnswParams, PayloadIndexParams, QuantizationConfig, VectorParams,
+};
 
 /// `PUT /collections/{c}`. Fields that tune other servers are kept and echoed.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -40,7 +42,8 @@ pub struct CreateBody {
     #[serde(default)]
     #[schema(value_type = Option<Value>)]
     init_from: Option<Value>,
-    /// Accepted and echoed; product quantisation is not supported.
+    /// `{"scalar": {...}}` (a byte a component, also where nothing is said) or `{"binary": {...}}` (a
+    /// bit): what the graph is walked by. Counts for the vectors that name none of their own.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     quantization_config: Option<Value>,
@@ -92,10 +95,8 @@ impl CreateBody {
                 "sharding_method `{method}` is not supported, only `auto`"
             )));
         }
-        if self.quantization_config.as_ref().is_some_and(|v| v.get("product").is_some()) {
-            return Err(Error::InvalidInput(
-                "quantization_config.product is not supported; use `scalar`, `binary` or leave it out".into(),
-            ));
+        if let Some(value) = &self.quantization_config {
+            QuantizationConfig::parse(value)?;
         }
         let mut tuning = Map::new();
         let kept = [
@@ -113,10 +114,7 @@ impl CreateBody {
         });
         let hnsw = hnsw(self.hnsw_config, "hnsw_config", HnswParams::default())?;
         let vectors = match self.vectors.filter(|v| !v.is_null()) {
-            None => BTreeMap::from([(
-                String::new(),
-                VectorParams { size: model_dimension, distance: Distance::Cosine, hnsw: None },
-            )]),
+            None => BTreeMap::from([(String::new(), VectorParams::new(model_dimension, Distance::Cosine))]),
             Some(value) => vectors(value, hnsw)?,
         };
         let config = CollectionConfig {
@@ -169,11 +167,13 @@ fn vector(value: Value, place: &str, collection_hnsw: HnswParams) -> Result<Vect
             "{place}.datatype `{datatype}` is not supported, only `float32`"
         )));
     }
-    for tuning in ["on_disk", "quantization_config"] {
-        let _ = object.take(tuning);
-    }
+    let on_disk = object.boolean("on_disk")?;
+    let quantization = match object.take("quantization_config") {
+        None => None,
+        Some(value) => QuantizationConfig::parse(&value).map_err(|error| error.at(place))?,
+    };
     object.finish()?;
-    Ok(VectorParams { size, distance, hnsw })
+    Ok(VectorParams { size, distance, hnsw, on_disk, quantization })
 }
 
 /// The graph's parameters; what is left out is as in `base`.
@@ -202,6 +202,12 @@ pub fn describe(config: &CollectionConfig, info: &CollectionInfo) -> Value {
         let mut out = json!({"size": params.size, "distance": params.distance});
         if let Some(hnsw) = params.hnsw {
             out["hnsw_config"] = hnsw_out(hnsw);
+        }
+        if let Some(on_disk) = params.on_disk {
+            out["on_disk"] = json!(on_disk);
+        }
+        if let Some(quantization) = &params.quantization {
+            out["quantization_config"] = json!(quantization);
         }
         out
     };

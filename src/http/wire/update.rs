@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::collection::hnsw;
 use crate::error::{Error, Result};
-use crate::types::{CollectionConfig, merge_payload};
+use crate::types::{CollectionConfig, QuantizationConfig, merge_payload};
 
 /// `PATCH /collections/{c}`. Fields that tune other servers are kept and echoed.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -38,7 +38,7 @@ pub struct UpdateBody {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     params: Option<Map<String, Value>>,
-    /// Accepted and echoed.
+    /// As in the creation of a collection; takes effect when the server is started next.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     quantization_config: Option<Value>,
@@ -64,10 +64,8 @@ impl UpdateBody {
                 )));
             }
         }
-        if self.quantization_config.as_ref().is_some_and(|v| v.get("product").is_some()) {
-            return Err(Error::InvalidInput(
-                "quantization_config.product is not supported; use `scalar`, `binary` or leave it out".into(),
-            ));
+        if let Some(value) = &self.quantization_config {
+            QuantizationConfig::parse(value)?;
         }
         Ok(())
     }
