@@ -235,7 +235,7 @@ impl Graph {
     /// that it does not hold. Bytes are left behind where it is to be walked by bits.
     pub(super) fn finished(mut self, others: &[u32], quantization: Quantization) -> Self {
         if quantization == Quantization::Binary {
-            self.bytes = self.bytes.map(Quantised::as_bits);
+            self.bytes = self.bytes.map(Quantised::into_bits);
         }
         self.loose = self.unreachable();
         self.loose.extend_from_slice(others);

@@ -90,7 +90,7 @@ impl Quantised {
     }
 
     /// Leaves the bytes behind where there are bits, which everything is ranked by from now on.
-    pub(super) fn as_bits(mut self) -> Self {
+    pub(super) fn into_bits(mut self) -> Self {
         if self.bits.is_some() {
             self.lines = Vec::new();
         }
