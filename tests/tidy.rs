@@ -43,7 +43,7 @@ const OWNERS: [(&str, &[&str]); 15] = [
     ("tokenizers", &["embed"]),
     ("pulp", &["embed"]),
     ("clap", &["cli"]),
-    ("nalgebra", &["adapt"]),
+    ("nalgebra", &["adapt", "verify"]),
     ("plotters", &["cli"]),
     ("maud", &["cli"]),
 ];

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::towers::Towers;
 use crate::error::{Error, Result};
-use crate::preprocess::{Crop, Transform};
+use crate::preprocess::{Crop, Signature, Transform};
 
 /// The answer to one item.
 pub(super) type Answer = oneshot::Sender<Result<Vec<f32>>>;
@@ -27,9 +27,17 @@ struct Job<T> {
     answer: Answer,
 }
 
+/// What a decoder brings.
+pub(super) enum Picture {
+    /// For the model's own vectors.
+    Crop(Crop),
+    /// For features of a signature.
+    Signature(Box<Signature>),
+}
+
 struct Lanes {
     texts: VecDeque<Job<Vec<u32>>>,
-    images: VecDeque<Job<Crop>>,
+    images: VecDeque<Job<Picture>>,
     /// Whose turn it is when both lanes wait.
     next: Lane,
     closed: bool,
@@ -78,7 +86,7 @@ impl Queue {
         self.decoding.fetch_add(1, Ordering::AcqRel);
     }
 
-    pub fn push_image(&self, input: Crop, answer: Answer) {
+    pub fn push_image(&self, input: Picture, answer: Answer) {
         let mut lanes = self.lanes.lock();
         lanes.images.push_back(Job { input, answer });
         self.decoding.fetch_sub(1, Ordering::AcqRel);
@@ -148,7 +156,7 @@ impl Queue {
 
 enum Batch {
     Texts(Vec<Job<Vec<u32>>>),
-    Images(Vec<Job<Crop>>),
+    Images(Vec<Job<Picture>>),
 }
 
 /// Up to `max` jobs whose caller still waits; `None` if there are none.
@@ -192,10 +200,25 @@ impl Worker {
                 Batch::Images(jobs) => {
                     let side = self.transform.side();
                     let mut pixels = Vec::with_capacity(jobs.len() * 3 * side * side);
-                    jobs.iter().for_each(|job| self.transform.normalise(&job.input, &mut pixels));
                     let count = jobs.len();
-                    let result = guarded(|| self.towers.embed_pixels(&pixels));
-                    answer(jobs, result);
+                    let mut crops = Vec::with_capacity(count);
+                    for job in jobs {
+                        match &job.input {
+                            Picture::Crop(crop) => {
+                                self.transform.normalise(crop, &mut pixels);
+                                crops.push(job);
+                            }
+                            Picture::Signature(signature) => {
+                                let levels = self.transform.levels();
+                                let result = guarded(|| Ok(vec![self.towers.signature(signature, levels)?]));
+                                answer(vec![job], result);
+                            }
+                        }
+                    }
+                    if !crops.is_empty() {
+                        let result = guarded(|| self.towers.embed_pixels(&pixels));
+                        answer(crops, result);
+                    }
                     (count, &self.queue.image_micros)
                 }
             };
@@ -258,7 +281,8 @@ mod tests {
     fn picture(queue: &Queue, transform: &Transform) -> oneshot::Receiver<Result<Vec<f32>>> {
         let (send, receive) = oneshot::channel();
         queue.expect_image();
-        queue.push_image(transform.crop_decoded(&crate::preprocess::RgbImage::new(16, 16)), send);
+        let crop = transform.crop_decoded(&crate::preprocess::RgbImage::new(16, 16));
+        queue.push_image(Picture::Crop(crop), send);
         receive
     }
 

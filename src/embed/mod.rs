@@ -14,6 +14,7 @@ mod device;
 mod dual;
 mod efficientnet;
 mod files;
+mod signature;
 mod spec;
 mod text;
 mod towers;
@@ -29,9 +30,9 @@ use futures_util::stream;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use crate::error::{Error, Result};
-use crate::preprocess::{Limits, Transform};
+use crate::preprocess::{Cleaning, Limits, Signature, Transform, decode};
 
-use batch::{Queue, Worker};
+use batch::{Picture, Queue, Worker};
 
 pub use bert::BertConfig;
 pub use clean::TextCleaning;
@@ -40,6 +41,7 @@ pub use config::{ModelConfig, TowerShape};
 pub use device::DeviceChoice;
 pub use dual::DualConfig;
 pub use efficientnet::{EfficientNet, Features};
+pub use signature::{SignatureFeatures, SignatureInfo};
 pub use spec::ModelSpec;
 pub use text::TextEncoder;
 pub use towers::Towers;
@@ -143,6 +145,8 @@ pub struct ModelInfo {
     pub image_size: usize,
     /// Tokens of a text, with begin and end; the rest is cut.
     pub context_length: usize,
+    /// How it makes features of signatures; `None` where it cannot.
+    pub signature: Option<SignatureInfo>,
     /// How long loading took.
     pub load_time: Duration,
 }
@@ -196,9 +200,11 @@ impl Embedder {
         let towers = Towers::new(&config, &device, |name, _shape| weights.read(name))?;
         let fingerprint =
             weights::fingerprint(weights.digest(), &[&files.config, &files.tokenizer, &files.preprocessor]);
+        let signature = towers.convolutional().map(|_| signature::info(&fingerprint));
         let info = ModelInfo {
             name,
             fingerprint,
+            signature,
             dimension: config.projection(),
             modalities: ["text", "image"],
             device: device::name(&device),
@@ -350,16 +356,74 @@ impl Embedder {
     }
 
     async fn embed_image(&self, bytes: Vec<u8>) -> Result<Vec<f32>> {
+        let decode = |inner: &Inner, bytes: &[u8]| {
+            Ok((Picture::Crop(inner.transform.crop(bytes, &inner.limits)?), ()))
+        };
+        Ok(self.decoded(bytes, decode).await?.0)
+    }
+
+    /// Features of pictures of signatures (files as above), in order: the ink alone, see
+    /// `preprocess::Signature`.
+    ///
+    /// Returns for each picture `info().signature`'s dimension of values with the quality of its ink, or why
+    /// it cannot be judged (`InvalidInput`, `TooLarge`).
+    ///
+    /// # Errors
+    /// As [`Embedder::embed_images`]; `InvalidInput` if the model makes no such features.
+    pub async fn signatures(&self, images: Vec<Vec<u8>>) -> Result<Vec<Result<SignatureFeatures>>> {
+        if self.info().signature.is_none() {
+            return Err(Error::InvalidInput(format!(
+                "model `{}` makes no features of signatures; use `bundled`",
+                self.info().name
+            )));
+        }
+        if images.is_empty() {
+            return Ok(Vec::new());
+        }
+        let window = images.len().min(self.0.window);
+        let _room = self.admit(&self.0.image_slots, window, "pictures")?;
+        let mut found = Vec::with_capacity(images.len());
+        let mut answers = stream::iter(images).map(|bytes| self.signature(bytes)).buffered(window);
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Err(error @ Error::Unavailable(_)) => return Err(error),
+                other => found.push(other),
+            }
+        }
+        Ok(found)
+    }
+
+    async fn signature(&self, bytes: Vec<u8>) -> Result<SignatureFeatures> {
+        let decode = |inner: &Inner, bytes: &[u8]| {
+            let picture = decode(bytes, &inner.limits)?;
+            let signature = Signature::find(&picture, Cleaning::default())
+                .map_err(|unfit| Error::InvalidInput(unfit.to_string()))?;
+            let quality = signature.quality();
+            Ok((Picture::Signature(Box::new(signature)), quality))
+        };
+        let (features, quality) = self.decoded(bytes, decode).await?;
+        Ok(SignatureFeatures { features, quality })
+    }
+
+    /// Has a picture decoded on the pool and answered by the towers; what else decoding found comes along.
+    async fn decoded<T: Send + 'static>(
+        &self,
+        bytes: Vec<u8>,
+        decode: impl FnOnce(&Inner, &[u8]) -> Result<(Picture, T)> + Send + 'static,
+    ) -> Result<(Vec<f32>, T)> {
         let (send, receive) = oneshot::channel();
+        let (send_found, found) = oneshot::channel();
         let inner = self.0.clone();
         inner.queue.clone().expect_image();
         self.0.decoders.spawn(move || {
             if send.is_closed() {
                 return inner.queue.drop_image(); // its caller has gone
             }
-            let decoded = catch_unwind(AssertUnwindSafe(|| inner.transform.crop(&bytes, &inner.limits)));
-            match decoded {
-                Ok(Ok(crop)) => inner.queue.push_image(crop, send),
+            match catch_unwind(AssertUnwindSafe(|| decode(&inner, &bytes))) {
+                Ok(Ok((picture, found))) => {
+                    let _ = send_found.send(found);
+                    inner.queue.push_image(picture, send);
+                }
                 Ok(Err(error)) => {
                     inner.queue.drop_image();
                     let _ = send.send(Err(error));
@@ -370,7 +434,8 @@ impl Embedder {
                 }
             }
         });
-        receive.await.unwrap_or_else(|_| Err(stopped()))
+        let values = receive.await.unwrap_or_else(|_| Err(stopped()))?;
+        Ok((values, found.await.map_err(|_| stopped())?))
     }
 }
 

@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor};
 use super::clip::ClipTowers;
 use super::config::ModelConfig;
 use super::dual::DualTowers;
-use super::efficientnet::Features;
+use super::efficientnet::{EfficientNet, Features};
 use crate::error::{Error, Result};
 
 /// Id that pads short texts of a batch. It never shows: CLIP's causal mask or BERT's attention mask
@@ -96,6 +96,14 @@ impl Towers {
                  tf_efficientnet_lite0"
                     .into(),
             )),
+        }
+    }
+
+    /// The image tower if it is convolutional.
+    pub(super) fn convolutional(&self) -> Option<&EfficientNet> {
+        match &self.kind {
+            Kind::Dual(towers) => Some(towers.image_tower()),
+            Kind::Clip(_) => None,
         }
     }
 

@@ -14,4 +14,4 @@ mod transform;
 pub use container::Format;
 pub use decode::{Limits, RgbImage, decode};
 pub use signature::{Cleaning, MAX_INK_SHARE, MIN_BOX, Quality, Signature, Unfit};
-pub use transform::{Crop, Transform};
+pub use transform::{Crop, Levels, Transform};

@@ -40,9 +40,35 @@ enum Resize {
 pub struct Transform {
     resize: Resize,
     side: u32,
-    /// `value = byte * scale[c] + shift[c]`
+    levels: Levels,
+}
+
+/// How the bytes of each channel become the values that a tower reads: `byte * scale + shift`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Levels {
     scale: [f32; 3],
     shift: [f32; 3],
+}
+
+impl Levels {
+    /// From mean and standard deviation of each channel, of levels from 0 to 1.
+    pub fn new(mean: [f64; 3], deviation: [f64; 3]) -> Levels {
+        Levels::scaled(mean, deviation, 1.0 / 255.0)
+    }
+
+    fn scaled(mean: [f64; 3], deviation: [f64; 3], factor: f64) -> Levels {
+        Levels {
+            scale: deviation.map(|s| (factor / s) as f32),
+            shift: [0, 1, 2].map(|c| (-mean[c] / deviation[c]) as f32),
+        }
+    }
+
+    /// Grey bytes as three channels, one after the other.
+    pub fn of_grey(&self, grey: &[u8]) -> Vec<f32> {
+        let channel =
+            |(scale, shift): (f32, f32)| grey.iter().map(move |&v| f32::from(v).mul_add(scale, shift));
+        self.scale.into_iter().zip(self.shift).flat_map(channel).collect()
+    }
 }
 
 impl Transform {
@@ -106,9 +132,16 @@ impl Transform {
         if std.iter().any(|s| *s <= 0.0) {
             return Err(refuse(format!("image_std is {std:?}; expected numbers above 0")));
         }
-        let scale = std.map(|s| (factor / s) as f32);
-        let shift = [0, 1, 2].map(|c| (-mean[c] / std[c]) as f32);
-        Ok(Transform { resize, side, scale, shift })
+        Ok(Transform {
+            resize,
+            side,
+            levels: Levels::scaled(mean.map(f64::from), std.map(f64::from), factor),
+        })
+    }
+
+    /// How bytes become values.
+    pub fn levels(&self) -> Levels {
+        self.levels
     }
 
     /// The side of the tower's square input, in pixels.
@@ -153,7 +186,7 @@ impl Transform {
     /// Append f32 [3, side, side] (channel, row, column), scaled and normalised, to `out`.
     pub fn normalise(&self, crop: &Crop, out: &mut Vec<f32>) {
         for channel in 0..3 {
-            let (scale, shift) = (self.scale[channel], self.shift[channel]);
+            let (scale, shift) = (self.levels.scale[channel], self.levels.shift[channel]);
             out.extend(crop.0.iter().skip(channel).step_by(3).map(|&v| f32::from(v).mul_add(scale, shift)));
         }
     }

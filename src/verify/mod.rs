@@ -9,6 +9,8 @@ mod calibration;
 mod decision;
 mod platt;
 mod rates;
+mod score;
+mod whitening;
 
 pub use calibration::{
     Calibration, Estimate, IMPOSTOR_SCORES, MAX_TARGETS, MIN_ERRORS, MIN_GENUINE, MIN_SUBJECTS,
@@ -20,3 +22,5 @@ pub use decision::{
 };
 pub use platt::{Platt, expected_calibration_error};
 pub use rates::{Comparison, Comparisons, MAX_COMPARISONS, RatePoint};
+pub use score::{Score, Template, cosine, score};
+pub use whitening::{MAX_COHORT_SIGNATURES, MIN_COHORT, Whitening};

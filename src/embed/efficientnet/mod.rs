@@ -335,11 +335,40 @@ impl EfficientNet {
         if pixels.is_empty() || !pixels.len().is_multiple_of(picture) {
             return Err(Error::Internal(format!("{} values are not pictures of {picture}", pixels.len())));
         }
-        let run = || -> candle_core::Result<Features> {
-            let pixels = Tensor::from_slice(pixels, (pixels.len() / picture, 3, side, side), &self.device)?;
-            let output = self.blocks(&pixels, block)?;
-            let (n, h, w, c) = output.dims4()?;
-            Ok(Features { shape: [n, h, w, c], values: output.flatten_all()?.to_vec1()? })
+        let maps = self.maps(pixels, (side, side), &[block])?.pop();
+        maps.ok_or_else(|| Error::Internal("the image tower gave no map".into()))
+    }
+
+    /// The outputs of some blocks, in ascending order of the blocks, of pictures that need not be square.
+    ///
+    /// `pixels` is f32 [n, 3, height, width], normalised, for `size` (height, width).
+    ///
+    /// # Errors
+    /// `Internal` if the lengths do not fit, a block is not there, or the device fails.
+    pub(super) fn maps(
+        &self,
+        pixels: &[f32],
+        size: (usize, usize),
+        wanted: &[usize],
+    ) -> Result<Vec<Features>> {
+        let picture = 3 * size.0 * size.1;
+        let fits = !pixels.is_empty() && pixels.len().is_multiple_of(picture);
+        let (Some(&last), true) = (wanted.last().filter(|last| **last < self.blocks.len()), fits) else {
+            return Err(Error::Internal("no such block, or values that are no pictures".into()));
+        };
+        let run = || -> candle_core::Result<Vec<Features>> {
+            let n = pixels.len() / picture;
+            let pixels = Tensor::from_slice(pixels, (n, 3, size.0, size.1), &self.device)?;
+            let mut values = self.stem.forward(&pixels)?;
+            let mut found = Vec::new();
+            for (number, block) in self.blocks[..=last].iter().enumerate() {
+                values = block.forward(&values)?;
+                if wanted.contains(&number) {
+                    let (n, h, w, c) = values.dims4()?;
+                    found.push(Features { shape: [n, h, w, c], values: values.flatten_all()?.to_vec1()? });
+                }
+            }
+            Ok(found)
         };
         run().map_err(super::towers::failed)
     }

@@ -1,0 +1,111 @@
+//! Signatures to features: the output of middle blocks of a frozen image tower, pooled over the cells
+//! of a grid. The last layer, made for what is in a picture, is far worse at whose hand drew it.
+//!
+//! Invariant: features are compared only with features of the same recipe, whose name holds the weights
+//! (fingerprint) and every number below (version).
+
+use super::efficientnet::{EfficientNet, Features};
+use super::towers::Towers;
+use crate::error::{Error, Result};
+use crate::preprocess::{Levels, Quality, Signature};
+
+/// Changes whenever the same picture and weights give other features.
+const VERSION: u32 = 1;
+/// The canvas: width and height, pixels.
+const CANVAS: (u32, u32) = (320, 160);
+/// Blocks of the tower, ascending.
+const BLOCKS: [usize; 1] = [10];
+/// Rows and columns of the grid.
+const GRID: (usize, usize) = (2, 4);
+/// Channels of [`BLOCKS`].
+const CHANNELS: [usize; 1] = [112];
+
+/// How a model makes features of signatures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignatureInfo {
+    /// Names weights and recipe; features of another are never compared.
+    pub recipe: String,
+    /// Length of the features.
+    pub dimension: usize,
+}
+
+/// A signature as numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SignatureFeatures {
+    /// `SignatureInfo::dimension` values; the part of each block has norm 1.
+    pub features: Vec<f32>,
+    /// Facts of the ink.
+    pub quality: Quality,
+}
+
+/// The recipe with weights of this fingerprint.
+pub(super) fn info(fingerprint: &str) -> SignatureInfo {
+    let dimension = CHANNELS.iter().sum::<usize>() * GRID.0 * GRID.1;
+    SignatureInfo { recipe: format!("{fingerprint}-{VERSION}"), dimension }
+}
+
+impl EfficientNet {
+    /// The features of a signature; `levels` is how pictures for this tower are normalised (0.5 and 0.5
+    /// for the published weights).
+    ///
+    /// # Errors
+    /// `Internal` if the device fails.
+    pub fn signature(&self, signature: &Signature, levels: Levels) -> Result<Vec<f32>> {
+        let (width, height) = CANVAS;
+        let pixels = levels.of_grey(&signature.canvas(width, height));
+        let maps = self.maps(&pixels, (height as usize, width as usize), &BLOCKS)?;
+        let mut features = Vec::new();
+        for map in &maps {
+            let mut pooled = pool(map);
+            normalise(&mut pooled);
+            features.extend(pooled);
+        }
+        Ok(features)
+    }
+}
+
+/// The mean of each channel over each cell of the grid, cells row by row.
+fn pool(map: &Features) -> Vec<f32> {
+    let [_, height, width, channels] = map.shape;
+    let mut pooled = Vec::with_capacity(GRID.0 * GRID.1 * channels);
+    for row in 0..GRID.0 {
+        for column in 0..GRID.1 {
+            let mut sums = vec![0.0f32; channels];
+            let (rows, columns) = (cell(row, GRID.0, height), cell(column, GRID.1, width));
+            let count = (rows.len() * columns.len()).max(1) as f32;
+            for y in rows {
+                for x in columns.clone() {
+                    let at = (y * width + x) * channels;
+                    sums.iter_mut()
+                        .zip(&map.values[at..at + channels])
+                        .for_each(|(sum, value)| *sum += value);
+                }
+            }
+            pooled.extend(sums.into_iter().map(|sum| sum / count));
+        }
+    }
+    pooled
+}
+
+/// The positions of cell `i` of `of` along a side.
+fn cell(i: usize, of: usize, side: usize) -> std::ops::Range<usize> {
+    i * side / of..((i + 1) * side / of).max(i * side / of + 1).min(side)
+}
+
+fn normalise(values: &mut [f32]) {
+    let norm = values.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
+    values.iter_mut().for_each(|value| *value /= norm);
+}
+
+impl Towers {
+    /// The features of a signature.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the image tower is none that signatures can be compared with.
+    pub(super) fn signature(&self, signature: &Signature, levels: Levels) -> Result<Vec<f32>> {
+        let tower = self.convolutional().ok_or_else(|| {
+            Error::InvalidInput("this model has no image tower that signatures can be compared with".into())
+        })?;
+        tower.signature(signature, levels)
+    }
+}
