@@ -176,8 +176,8 @@ impl Comparisons {
 
     /// The same with subject s counted `weights[s]` times; `None` where the weights leave a class empty.
     pub fn weighted_eer(&self, weights: &[u32]) -> Option<f64> {
-        let eer = crossing(&self.weighted_curve(weights)).far;
-        eer.is_finite().then_some(eer)
+        self.weighted(0.0, weights)?;
+        Some(crossing(&self.weighted_curve(weights)).far)
     }
 
     /// The mean of each subject's own EER (with a threshold of its own: an oracle, not a promise);
