@@ -30,10 +30,6 @@ pub const MAX_DUPLICATE_POINTS: usize = 2_000_000;
 pub const MAX_DUPLICATE_GROUPS: usize = 10_000;
 /// Points of one answer, and of a group in it: a page ends where it has so many.
 pub const MAX_DUPLICATES: usize = 10_000;
-/// Searches of one page: some seconds of one core.
-const MAX_SEARCHES: usize = 20_000;
-/// A page ends after this time, wherever it is.
-const MAX_TIME: Duration = Duration::from_secs(10);
 /// Ids that are taken over under one lock.
 const IDS_AT_ONCE: usize = 65_536;
 
@@ -87,6 +83,21 @@ pub struct Duplicates {
     pub next: Option<PointId>,
 }
 
+/// Where a page ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Searches: some seconds of one core.
+    pub(super) searches: usize,
+    /// Points in its groups.
+    pub(super) points: usize,
+    /// However few searches were made.
+    pub(super) time: Duration,
+}
+
+impl Bounds {
+    const PAGE: Bounds = Bounds { searches: 20_000, points: MAX_DUPLICATES, time: Duration::from_secs(10) };
+}
+
 /// A group by the numbers of its points.
 struct Group {
     representative: u32,
@@ -114,6 +125,10 @@ impl Collection {
     /// `InvalidInput` that names what is out of its range, the vector name, or the threshold that the
     /// distance needs; where more than [`MAX_DUPLICATE_POINTS`] would be compared; those of reading.
     pub fn duplicates(&self, search: &DuplicateSearch) -> Result<Duplicates> {
+        self.duplicates_within(search, Bounds::PAGE)
+    }
+
+    pub(super) fn duplicates_within(&self, search: &DuplicateSearch, bounds: Bounds) -> Result<Duplicates> {
         search.check()?;
         self.check_fields(&search.fields)?;
         let index = self.index(&search.using)?;
@@ -121,7 +136,7 @@ impl Collection {
         let points = self.points_among(&search.using, search.filter.as_ref())?;
         let start = search.offset.map_or(0, |offset| points.partition_point(|(id, _)| *id < offset));
         let mut neighbours = Neighbours::new(index, &points, search.filter.is_some(), threshold);
-        let (groups, end) = page(&mut neighbours, start, search.min_size)?;
+        let (groups, end) = page(&mut neighbours, start, search.min_size, bounds)?;
         let count = groups.len();
         let groups =
             groups.iter().take(search.limit).map(|group| self.answered(index, &points, group, search));
@@ -225,15 +240,20 @@ fn scored_copies(neighbours: &Neighbours<'_>, representative: u32, original: u32
 
 /// The groups whose representatives stand from `start` on, the largest first, and the number at which the
 /// next page begins.
-fn page(neighbours: &mut Neighbours<'_>, start: usize, min_size: usize) -> Result<(Vec<Group>, usize)> {
+fn page(
+    neighbours: &mut Neighbours<'_>,
+    start: usize,
+    min_size: usize,
+    bounds: Bounds,
+) -> Result<(Vec<Group>, usize)> {
     let began = Instant::now();
     let mut taken: HashSet<u32> = HashSet::new();
     let mut groups: BTreeMap<u32, Vec<(u32, f32)>> = BTreeMap::new();
     let (mut answered, mut end) = (0, neighbours.len());
     for number in start as u32..neighbours.len() as u32 {
-        let is_over = neighbours.searches() >= MAX_SEARCHES
-            || answered >= MAX_DUPLICATES
-            || began.elapsed() >= MAX_TIME;
+        let is_over = neighbours.searches() >= bounds.searches
+            || answered >= bounds.points
+            || began.elapsed() >= bounds.time;
         if is_over && number as usize > start {
             end = number as usize;
             break;

@@ -17,8 +17,8 @@ use crate::types::{PointId, VectorName};
 
 use super::Collection;
 
-/// Points of a sample: the mean of a background is known to 5 % of its deviation.
-pub(super) const SAMPLE: usize = 512;
+/// Points of a sample.
+pub(super) const SAMPLE: usize = Background::SAMPLE;
 /// So many are kept after there were twice as many.
 const KEPT: usize = 2 * SAMPLE;
 
@@ -79,6 +79,11 @@ impl Sample {
     /// True where so many were deleted that others belong to it now.
     fn is_short(&self) -> bool {
         self.until.is_some() && self.points.len() < SAMPLE
+    }
+
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.points.len()
     }
 
     /// The points of the sample, by hash, with their slots.

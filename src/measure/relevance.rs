@@ -38,6 +38,8 @@ pub struct Background {
 }
 
 impl Background {
+    /// Points of a collection that a query is scored against: the mean is known to 5 % of the deviation.
+    pub const SAMPLE: usize = 512;
     /// Fewest scores that make one.
     pub const FEWEST: usize = 64;
 
