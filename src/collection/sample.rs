@@ -19,6 +19,8 @@ use super::Collection;
 
 /// Points of a sample.
 pub(super) const SAMPLE: usize = Background::SAMPLE;
+/// Numbers of all vectors of a gathered sample, 16 MiB of them: of very long vectors there are fewer.
+const MAX_NUMBERS: usize = 4 << 20;
 /// So many are kept after there were twice as many.
 const KEPT: usize = 2 * SAMPLE;
 
@@ -86,9 +88,10 @@ impl Sample {
         self.points.len()
     }
 
-    /// The points of the sample, by hash, with their slots.
-    fn first(&self) -> impl Iterator<Item = (PointId, u32)> {
-        self.points.iter().take(SAMPLE).map(|((_, id), slot)| (*id, *slot))
+    /// The points of the sample for vectors of `size` components, by hash, with their slots.
+    fn first(&self, size: usize) -> impl Iterator<Item = (PointId, u32)> {
+        let most = (MAX_NUMBERS / size.max(1)).clamp(Background::FEWEST, SAMPLE);
+        self.points.iter().take(most).map(|((_, id), slot)| (*id, *slot))
     }
 }
 
@@ -142,7 +145,7 @@ impl Collection {
             if let Some(known) = known {
                 return known;
             }
-            (sample.changes, sample.first().collect::<Vec<_>>())
+            (sample.changes, sample.first(index.size()).collect::<Vec<_>>())
         };
         let mut gathered = Gathered { changes, ..Gathered::default() };
         for (id, slot) in first {
@@ -213,7 +216,8 @@ mod tests {
                 }
             }
             if !sample.is_short() {
-                prop_assert_eq!(sample.first().collect::<Vec<_>>(), expected(&points));
+                prop_assert_eq!(sample.first(8).collect::<Vec<_>>(), expected(&points));
+                prop_assert_eq!(sample.first(65_536).count(), points.len().min(Background::FEWEST));
             }
         }
     }
