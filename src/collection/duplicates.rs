@@ -284,7 +284,9 @@ fn page(
         }
         let mut others = Vec::new();
         for &(other, score) in near.iter().filter(|(other, _)| *other > number) {
-            if !taken.contains(&other) && !(start > 0 && neighbours.is_taken_before(other, start as u32)?) {
+            // Of what stands before the page only a search knows whether it takes the point.
+            let is_free = !taken.contains(&other);
+            if is_free && (start == 0 || !neighbours.is_taken_before(other, start as u32)?) {
                 taken.insert(other);
                 others.push((other, score));
             }

@@ -15,7 +15,7 @@
 pub enum Relation {
     /// A text with pictures: half of the hits at 5.3 deviations are right.
     Across,
-    /// Like with like, and whatever is not known to be a text: half at 6.4.
+    /// Like with like, and whatever is not known to be a text: half at 7.2.
     #[default]
     Within,
 }
@@ -25,7 +25,7 @@ impl Relation {
     fn curve(self) -> (f64, f64) {
         match self {
             Relation::Across => (1.75, -9.2),
-            Relation::Within => (1.35, -8.7),
+            Relation::Within => (1.0, -7.2),
         }
     }
 }
@@ -83,7 +83,7 @@ mod tests {
         let scores: Vec<f32> = (0..100).map(|i| if i % 2 == 0 { 0.1 } else { 0.3 }).collect();
         let background = Background::of(scores).unwrap(); // mean 0.2, deviation 0.1
         assert!((background.deviations(0.5) - 3.0).abs() < 1e-5);
-        for (relation, half) in [(Relation::Across, 9.2 / 1.75), (Relation::Within, 8.7 / 1.35)] {
+        for (relation, half) in [(Relation::Across, 9.2 / 1.75), (Relation::Within, 7.2)] {
             let at = background.relevance(0.2 + 0.1 * half as f32, relation);
             assert!((at - 0.5).abs() < 1e-3, "{relation:?}: {at}");
             assert!(background.relevance(0.2, relation) < 0.001);
