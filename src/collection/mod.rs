@@ -9,8 +9,12 @@
 //!   without reading payloads.
 //! - `mmr` spreads hits out, `examples` scores by several vectors, `order` puts points in the order of a payload
 //!   field.
+//! - `sample` is what queries are compared with to know their background; `duplicates` groups points that are
+//!   nearly the same, with `neighbours` and `copies`.
 //! - `heads` are the maps that queries go through, `labelled` the points they are fitted on.
 
+mod copies;
+mod duplicates;
 mod examples;
 mod facet;
 mod filter;
@@ -18,10 +22,12 @@ mod graphs;
 mod heads;
 mod labelled;
 mod mmr;
+mod neighbours;
 mod order;
 mod originals;
 mod payload_index;
 mod read;
+mod sample;
 mod search;
 mod state;
 mod verdict;
@@ -42,6 +48,9 @@ use crate::types::{
 use payload_index::{Filling, PayloadIndex};
 use state::{Memory, State};
 
+pub use duplicates::{
+    DuplicateGroup, DuplicateSearch, Duplicates, MAX_DUPLICATE_GROUPS, MAX_DUPLICATE_POINTS, MAX_DUPLICATES,
+};
 pub use examples::{Examples, MAX_EXAMPLES};
 pub use facet::MAX_FACETS;
 pub use heads::{Applied, HeadList, HeadVersion, MAX_VERSIONS};
@@ -49,7 +58,7 @@ pub use labelled::LabelledPoints;
 pub use mmr::{MAX_MMR_CANDIDATES, Mmr};
 pub use order::{Direction, OrderBy, OrderValue, Ordered, StartFrom};
 pub use read::{MAX_SCROLL, Scroll};
-pub use search::{MAX_EXCLUDED, MAX_LIMIT, MAX_OFFSET, Query};
+pub use search::{MAX_EXCLUDED, MAX_LIMIT, MAX_OFFSET, Query, Relevance};
 pub use write::{PayloadEdit, Target};
 
 /// Points after which loading looks whether too much is held in memory.
@@ -122,6 +131,8 @@ pub struct Collection {
     heads: heads::Heads,
     /// Fields that the log named as worth an index.
     hinted: Mutex<BTreeSet<String>>,
+    /// Samples as they were when a query last needed them.
+    gathered: Mutex<sample::AllGathered>,
 }
 
 impl Collection {
@@ -211,7 +222,14 @@ impl Collection {
             }
         }));
         let heads = heads::Heads::open(&volume);
-        Ok(Self { volume, memory, gate: RwLock::new(()), heads, hinted: Mutex::default() })
+        Ok(Self {
+            volume,
+            memory,
+            gate: RwLock::new(()),
+            heads,
+            hinted: Mutex::default(),
+            gathered: Mutex::default(),
+        })
     }
 
     /// Its name.

@@ -5,9 +5,11 @@ use std::collections::{HashMap, HashSet};
 
 use roaring::RoaringBitmap;
 
+use crate::distance::{kernel, normalise};
 use crate::error::{Error, Result};
 use crate::index::{self, Hit, Index, Mode, Rescore, Search};
-use crate::types::{Distance, Filter, PointId, ScoredPoint, VectorName};
+use crate::measure::{Background, Relation};
+use crate::types::{Distance, Filter, PointId, ScoredPoint, VectorName, check_vector};
 
 use super::examples::Examples;
 use super::mmr::{self, Mmr};
@@ -30,6 +32,15 @@ const OVERSAMPLING: usize = 4;
 const LOOKED_AT_FOR_LESS: usize = 2;
 /// A search whose points vanish under its hands is repeated for 2 and for 4 times as many.
 const MOST_MORE: usize = 4;
+
+/// That hits say how probable it is that they are right, see `measure`'s `Background`.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Relevance {
+    /// Only hits that are at least as probable, 0 to 1.
+    pub min: Option<f32>,
+    /// What is compared with what.
+    pub relation: Relation,
+}
 
 /// A search for the nearest points.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +70,8 @@ pub struct Query {
     pub rescore: Rescore,
     /// Spreads the hits out.
     pub mmr: Option<Mmr>,
+    /// Says how relevant the hits are; not with examples.
+    pub relevance: Option<Relevance>,
     /// What is read of each hit.
     pub fields: Fields,
 }
@@ -79,6 +92,7 @@ impl Query {
             mode: Mode::Auto,
             rescore: Rescore::InDoubt,
             mmr: None,
+            relevance: None,
             fields: Fields::NONE,
         }
     }
@@ -104,6 +118,24 @@ pub(super) struct Found {
     pub(super) id: PointId,
     pub(super) slot: u32,
     pub(super) score: f32,
+}
+
+/// Says how relevant the hits of one query are.
+struct Judge {
+    background: Background,
+    relation: Relation,
+    distance: Distance,
+    min: Option<f32>,
+}
+
+impl Judge {
+    fn of(&self, score: f32) -> f32 {
+        self.background.relevance(-self.distance.rank(score), self.relation)
+    }
+
+    fn lets_through(&self, score: f32) -> bool {
+        self.min.is_none_or(|min| self.of(score) >= min)
+    }
 }
 
 /// What was found, best first.
@@ -134,9 +166,10 @@ impl Collection {
             None => None,
         };
         let query = prepared.as_ref().unwrap_or(query);
+        let judge = self.relevance_judge(index, query)?;
         let mut more = 1;
         loop {
-            let Page { found, mut lost } = self.find(index, query, more)?;
+            let Page { found, mut lost } = self.find(index, query, more, judge.as_ref())?;
             let mut points = Vec::with_capacity(query.limit.min(found.len()));
             for Found { id, score, .. } in found {
                 if points.len() == query.limit {
@@ -144,7 +177,8 @@ impl Collection {
                 }
                 match self.read(id, &query.fields)? {
                     Some(ReadBack { version, payload, vectors }) => {
-                        points.push(ScoredPoint { id, version, score, payload, vectors });
+                        let relevance = judge.as_ref().map(|judge| judge.of(score));
+                        points.push(ScoredPoint { id, version, score, relevance, payload, vectors });
                     }
                     None => lost = true,
                 }
@@ -166,14 +200,42 @@ impl Collection {
         let mut hits = Vec::with_capacity(points.len());
         for &(id, score) in points {
             if let Some(ReadBack { version, payload, vectors }) = self.read(id, fields)? {
-                hits.push(ScoredPoint { id, version, score, payload, vectors });
+                hits.push(ScoredPoint { id, version, score, relevance: None, payload, vectors });
             }
         }
         Ok(hits)
     }
 
+    /// What says how relevant the hits of a query are; `None` where it is not asked for, or where the
+    /// collection is too small to know.
+    fn relevance_judge(&self, index: &Index, query: &Query) -> Result<Option<Judge>> {
+        let Some(Relevance { min, relation }) = query.relevance else { return Ok(None) };
+        if query.examples.is_some() {
+            return Err(Error::InvalidInput(
+                "relevance needs a query by one vector: scores by several examples have no background".into(),
+            ));
+        }
+        let distance = index.distance();
+        let mut vector = query.vector.clone();
+        check_vector(&vector, index.size(), distance)?;
+        if distance == Distance::Cosine {
+            normalise(&mut vector);
+        }
+        let kernel = kernel(distance);
+        let similarity = |other: &[f32]| -distance.rank(kernel(&vector, other));
+        let background = self.background(&query.using, &query.exclude, similarity)?;
+        if background.is_none() && min.is_some() {
+            return Err(Error::InvalidInput(format!(
+                "min_relevance needs at least {} other points with this vector that are not all alike, to know what \
+                 chance scores; leave it out, or use score_threshold",
+                Background::FEWEST
+            )));
+        }
+        Ok(background.map(|background| Judge { background, relation, distance, min }))
+    }
+
     /// The hits of a query without what is read of them: a page, or `more` times as many hits.
-    fn find(&self, index: &Index, query: &Query, more: usize) -> Result<Page> {
+    fn find(&self, index: &Index, query: &Query, more: usize, judge: Option<&Judge>) -> Result<Page> {
         let page = query.offset + query.limit * more;
         let wanted = query.mmr.as_ref().map_or(page, |mmr| mmr.candidates);
         let most = (wanted + query.exclude.len()).min(index::MAX_LIMIT);
@@ -183,6 +245,9 @@ impl Collection {
         if let Some(threshold) = query.score_threshold {
             let distance = if query.examples.is_some() { Distance::Dot } else { index.distance() };
             found.retain(|found| distance.reaches(found.score, threshold));
+        }
+        if let Some(judge) = judge {
+            found.retain(|found| judge.lets_through(found.score));
         }
         found.truncate(wanted);
         if let Some(mmr) = &query.mmr {

@@ -12,6 +12,7 @@ use roaring::RoaringBitmap;
 
 use super::filter::Texts;
 use super::payload_index::PayloadIndex;
+use super::sample::Sample;
 use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::storage::Change;
@@ -27,6 +28,7 @@ pub(super) struct State {
     pub(super) ids: BTreeMap<u32, PointId>,
     pub(super) live: RoaringBitmap,
     pub(super) with_vector: BTreeMap<VectorName, RoaringBitmap>,
+    pub(super) samples: BTreeMap<VectorName, Sample>,
     /// By path.
     pub(super) payload_indexes: BTreeMap<String, PayloadIndex>,
 }
@@ -68,6 +70,7 @@ impl Memory {
                 None => index.insert(slot, vector)?,
             }
             state.with_vector.entry(name.clone()).or_default().insert(slot);
+            state.samples.entry(name.clone()).or_default().put(id, slot);
         }
         for index in state.payload_indexes.values_mut() {
             index.insert(slot, payload);
@@ -100,7 +103,9 @@ impl Memory {
             index.remove(slot);
         }
         state.live.remove(slot);
-        state.ids.remove(&slot);
+        if let Some(id) = state.ids.remove(&slot) {
+            state.samples.values_mut().for_each(|sample| sample.forget(id, slot));
+        }
     }
 
     /// The commit hook: repeats in memory what is durable by now, under one lock, so that filters,

@@ -1,9 +1,11 @@
 //! One behaviour a test; `model` compares whole histories with a plain map.
 
 mod dead;
+mod duplicates;
 mod kept;
 mod model;
 mod open_filters;
+mod relevance;
 mod stored;
 
 use std::path::Path;

@@ -3,6 +3,7 @@
 
 use super::draft::{Content, Part};
 use crate::adapt::Modality;
+use crate::collection::Relevance;
 use crate::types::TextTemplates;
 
 /// The choices of one text or picture.
@@ -12,6 +13,8 @@ pub struct Choices {
     pub templates: Templates,
     /// In a query.
     pub head: HeadUse,
+    /// In a query.
+    pub relevance: Option<Relevance>,
 }
 
 /// Which of a collection's heads a query goes through.

@@ -75,6 +75,7 @@ mod tests {
 
     fn list(hits: &[(u64, f32)]) -> Vec<ScoredPoint> {
         let hit = |&(id, score): &(u64, f32)| ScoredPoint {
+            relevance: None,
             id: PointId::Num(id),
             version: 0,
             score,

@@ -6,6 +6,7 @@ mod adapt;
 mod calls;
 mod choices;
 mod draft;
+mod duplicates;
 mod fusion;
 mod groups;
 mod search;
@@ -50,6 +51,8 @@ struct Shared {
     calls: calls::Calls,
     /// Held while a head is fitted: one at a time.
     adapting: Arc<tokio::sync::Mutex<()>>,
+    /// Held while duplicates are looked for: one page at a time.
+    comparing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Engine {
@@ -77,6 +80,7 @@ impl Engine {
                 embedder,
                 calls: calls::Calls::new(limits),
                 adapting: Arc::default(),
+                comparing: Arc::default(),
             }),
         })
     }

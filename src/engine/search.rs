@@ -41,6 +41,9 @@ impl Engine {
         name: &CollectionName,
         mut searches: Vec<Search>,
     ) -> Result<Vec<Search>> {
+        for search in &mut searches {
+            search.each_mut(&mut Search::relate);
+        }
         self.embed_examples(name, &mut searches).await?;
         let several = searches.len() > 1;
         for (i, search) in searches.iter_mut().enumerate() {
@@ -228,6 +231,7 @@ fn run_alone(
         mode,
         rescore: search.rescore,
         mmr: search.mmr,
+        relevance: search.relevance,
         fields: search.fields.clone(),
     };
     match &search.wanted {
@@ -274,7 +278,7 @@ fn run_alone(
 fn scored(collection: &Collection, record: Record) -> Result<ScoredPoint> {
     let version = collection.version(record.id)?.unwrap_or_default();
     let Record { id, payload, vectors } = record;
-    Ok(ScoredPoint { id, version, score: 0.0, payload, vectors })
+    Ok(ScoredPoint { id, version, score: 0.0, relevance: None, payload, vectors })
 }
 
 fn vector_of(example: &Example) -> Vec<f32> {

@@ -2,11 +2,12 @@
 //! texts, pictures and stored points; before a search runs all of them have become vectors.
 
 use super::choices::HeadUse;
-use super::draft::{Inference, VectorSource};
+use super::draft::{Content, Inference, VectorSource};
 use super::fusion::Fusion;
 use crate::adapt::Modality;
-use crate::collection::{Fields, Mmr, OrderBy};
+use crate::collection::{Fields, Mmr, OrderBy, Relevance};
 use crate::index::{Mode, Rescore};
+use crate::measure::Relation;
 use crate::types::{CollectionName, Filter, PointId, VectorName};
 
 /// Something that hits are compared with.
@@ -99,6 +100,8 @@ pub struct Search {
     pub rescore: Rescore,
     /// Diversity among the hits.
     pub mmr: Option<Mmr>,
+    /// Says how relevant the hits are; only where [`Wanted::is_one_vector`].
+    pub relevance: Option<Relevance>,
     /// Which head the query goes through, where the request says so beside the query.
     pub head: HeadUse,
     /// Where ids are looked up, if not in the collection itself.
@@ -108,6 +111,32 @@ pub struct Search {
 }
 
 impl Wanted {
+    /// True where hits are scored by one vector, so that there is a background to judge them by.
+    pub fn is_one_vector(&self) -> bool {
+        match self {
+            Wanted::Like(_) => true,
+            Wanted::Recommend { strategy, .. } => *strategy == Strategy::AverageVector,
+            Wanted::Discover { .. }
+            | Wanted::Fuse(_)
+            | Wanted::OrderBy(_)
+            | Wanted::Sample
+            | Wanted::InOrder => false,
+        }
+    }
+
+    /// What is wanted is texts and nothing else.
+    fn is_text(&self) -> bool {
+        match self {
+            Wanted::Like(example) => example.is_text(),
+            Wanted::Recommend { positive, .. } => positive.iter().all(Example::is_text),
+            Wanted::Discover { .. }
+            | Wanted::Fuse(_)
+            | Wanted::OrderBy(_)
+            | Wanted::Sample
+            | Wanted::InOrder => false,
+        }
+    }
+
     /// Every example, in the order of the request.
     pub(super) fn examples_mut(&mut self) -> Vec<&mut Example> {
         match self {
@@ -122,6 +151,17 @@ impl Wanted {
 }
 
 impl Search {
+    /// Notes for the relevance of the hits what they are compared with; while texts are still texts.
+    pub(super) fn relate(&mut self) {
+        let Search { wanted, relevance: Some(relevance), head, .. } = self else { return };
+        let own = wanted.is_text().then_some(Modality::Text);
+        let kind = if *head == HeadUse::None { own } else { head.resolve_ready(own) };
+        relevance.relation = match kind {
+            Some(Modality::Text) => Relation::Across,
+            Some(Modality::Picture) | None => Relation::Within,
+        };
+    }
+
     /// This and all that come first, the innermost last.
     pub(super) fn each_mut(&mut self, visit: &mut impl FnMut(&mut Search)) {
         visit(self);
@@ -138,6 +178,22 @@ impl Search {
 }
 
 impl Example {
+    fn is_text(&self) -> bool {
+        fn is_text(content: &Content) -> bool {
+            match content {
+                Content::Text(_) => true,
+                Content::Image(_) => false,
+                Content::Mix(parts) => parts.iter().all(|part| is_text(&part.content)),
+            }
+        }
+        self.inference().is_some_and(|inference| is_text(&inference.content))
+    }
+
+    /// What the text or picture itself asks of the relevance of hits.
+    pub fn relevance(&self) -> Option<Relevance> {
+        self.inference()?.choices.relevance
+    }
+
     pub(super) fn inference(&self) -> Option<&Inference> {
         match self {
             Example::Source(VectorSource::Inference(inference)) => Some(inference),

@@ -6,6 +6,7 @@ mod adapt;
 mod answer;
 mod body;
 mod collections;
+mod duplicates;
 mod embed;
 mod facet;
 mod guard;

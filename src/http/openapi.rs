@@ -3,7 +3,9 @@
 use actix_web::{HttpResponse, Responder};
 use utoipa::OpenApi;
 
-use super::{adapt, collections, embed, facet, images, payload, points, query, service, snapshots};
+use super::{
+    adapt, collections, duplicates, embed, facet, images, payload, points, query, service, snapshots,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -20,7 +22,7 @@ use super::{adapt, collections, embed, facet, images, payload, points, query, se
         images::ingest,
         points::upsert, points::retrieve, points::get, points::delete, points::scroll, points::count,
         payload::merge, payload::overwrite, payload::delete_keys, payload::clear,
-        query::query, query::query_batch, query::query_groups, query::search, query::search_batch, query::recommend, facet::facet,
+        query::query, query::query_batch, query::query_groups, query::search, query::search_batch, query::recommend, facet::facet, duplicates::duplicates,
         adapt::fit, adapt::list, adapt::apply, adapt::remove,
         snapshots::create, snapshots::list, snapshots::download, snapshots::remove, snapshots::recover, snapshots::upload,
         snapshots::create_full, snapshots::list_full, snapshots::download_full, snapshots::remove_full,

@@ -7,8 +7,8 @@ use actix_web::{App, HttpServer, Resource, dev, middleware, web};
 
 use super::state::{ServerOptions, State};
 use super::{
-    adapt, answer, collections, embed, facet, guard, images, openapi, payload, points, query, service,
-    snapshots,
+    adapt, answer, collections, duplicates, embed, facet, guard, images, openapi, payload, points, query,
+    service, snapshots,
 };
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -105,6 +105,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(at("/collections/{name}/points/query/batch").post(query::query_batch))
         .service(at("/collections/{name}/points/query/groups").post(query::query_groups))
         .service(at("/collections/{name}/facet").post(facet::facet))
+        .service(at("/collections/{name}/duplicates").post(duplicates::duplicates))
         .service(at("/collections/{name}/points/search").post(query::search))
         .service(at("/collections/{name}/points/search/batch").post(query::search_batch))
         .service(at("/collections/{name}/points/recommend").post(query::recommend))

@@ -21,6 +21,7 @@ mod plan;
 mod quantised;
 mod scan;
 mod state;
+mod visit;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};

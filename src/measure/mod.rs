@@ -14,6 +14,7 @@ mod chance;
 mod choice;
 mod classify;
 mod ranking;
+mod relevance;
 mod split;
 
 pub use bootstrap::{Figure, Interval, Paired, Resampling, ones};
@@ -21,4 +22,5 @@ pub use chance::{average_precision_by_chance, hit_by_chance};
 pub use choice::{Choice, choose};
 pub use classify::{ClassCount, Predictions};
 pub use ranking::{Ranking, mean_average_precision, mean_over, median, rank_of};
+pub use relevance::{Background, Relation};
 pub use split::{clusters, stratified};

@@ -33,6 +33,8 @@ pub struct ScoredPoint {
     pub version: u64,
     /// Similarity or distance, as the collection's `Distance` says.
     pub score: f32,
+    /// The probability from 0 to 1 that it is a right answer, if asked for and known.
+    pub relevance: Option<f32>,
     /// Its payload, if asked for.
     pub payload: Option<Payload>,
     /// Its vectors, if asked for.

@@ -1,6 +1,7 @@
 """All kinds of queries, on this server and in the official client's own exact implementation."""
 
 import base64
+import json
 
 import numpy as np
 import pytest
@@ -163,3 +164,28 @@ def test_texts_and_pictures_stand_anywhere_in_a_query(client):
     parts = [{"image": picture(files[5]).image, "weight": 1.0}, {"image": picture(files[6]).image, "weight": -0.5}, {"text": "clothes", "weight": 0.01}]
     mixed = client.query_points("p", query=models.InferenceObject(object=parts, model="bundled"), limit=1)
     assert mixed.points[0].id == 5
+
+
+def test_relevance_is_asked_for_in_the_options_of_a_text_and_read_as_the_order_value(client):
+    lines = [json.loads(line) for line in (ROOT / "samples/samples.jsonl").read_text().splitlines()]
+    lines = [line for line in lines if line["kind"] != "clothing"][:200]
+    client.create_collection("p", vectors_config=models.VectorParams(size=256, distance=models.Distance.COSINE))
+    client.upload_points("p", [
+        models.PointStruct(
+            id=i,
+            vector=models.Image(image=base64.b64encode((ROOT / "samples" / line["file"]).read_bytes()).decode(), model="bundled"),
+        )
+        for i, line in enumerate(lines)
+    ], wait=True)
+
+    def ask(**options):
+        text = models.Document(text=lines[0]["label"], model="bundled", options=options)
+        return client.query_points("p", query=text, limit=20).points
+
+    assert all(hit.order_value is None for hit in ask())
+    hits = ask(with_relevance=True)
+    said = [hit.order_value for hit in hits]
+    assert len(said) == 20 and said == sorted(said, reverse=True) and all(0 <= r <= 1 for r in said)
+    assert [(hit.id, hit.order_value) for hit in ask(min_relevance=said[4])] == [(hit.id, hit.order_value) for hit in hits[:5]]
+    with pytest.raises(UnexpectedResponse, match="query.*min_relevance is 3"):
+        ask(min_relevance=3)

@@ -30,6 +30,7 @@ fn sent(name: &'static str, method: &'static str, path: &'static str, body: &Val
 }
 
 const POINTS: &str = "/collections/c/points";
+const DUPLICATES: &str = "/collections/c/duplicates";
 const QUERY: &str = "/collections/c/points/query";
 
 fn bodies() -> Vec<Case> {
@@ -205,6 +206,22 @@ fn queries() -> Vec<Case> {
         query("params has an unknown field", json!({"query": [1, 2, 3, 4], "params": {"exakt": true}})),
         query("score threshold is a word", json!({"query": [1, 2, 3, 4], "score_threshold": "high"})),
         query("mmr out of range", json!({"query": {"nearest": [1, 2, 3, 4], "mmr": {"diversity": 3}}})),
+        query("min_relevance is out of range", json!({"query": [1, 2, 3, 4], "min_relevance": 2})),
+        query("min_relevance is a word", json!({"query": [1, 2, 3, 4], "min_relevance": "high"})),
+        query("with_relevance is a number", json!({"query": [1, 2, 3, 4], "with_relevance": 1})),
+        query("min_relevance in a small collection", json!({"query": [1, 2, 3, 4], "min_relevance": 0.5})),
+        query(
+            "min_relevance of several examples",
+            json!({"query": {"recommend": {"positive": [1], "strategy": "best_score"}}, "min_relevance": 0.5}),
+        ),
+        query(
+            "min_relevance in the options of a text is out of range",
+            json!({"query": {"text": "a", "options": {"min_relevance": -1}}}),
+        ),
+        query(
+            "min_relevance of a prefetch is out of range",
+            json!({"query": [1, 2, 3, 4], "prefetch": [{"query": [1, 2, 3, 4], "min_relevance": 1.01}]}),
+        ),
         query("lookup in no collection", json!({"query": 1, "lookup_from": {"collection": "none"}})),
         query("filter is a list", json!({"query": [1, 2, 3, 4], "filter": []})),
         query("filter has an unknown clause", json!({"query": [1, 2, 3, 4], "filter": {"most": []}})),
@@ -257,6 +274,14 @@ fn queries() -> Vec<Case> {
             "/collections/c/points/query/batch",
             &json!({"searches": [{"query": [1, 2, 3, 4]}, {"query": [1]}]}),
         ),
+        sent("duplicates above the largest score", "POST", DUPLICATES, &json!({"threshold": 1.5})),
+        sent("duplicates from a word on", "POST", DUPLICATES, &json!({"threshold": "same"})),
+        sent("duplicates in groups of one", "POST", DUPLICATES, &json!({"min_size": 1})),
+        sent("duplicates in too many groups", "POST", DUPLICATES, &json!({"limit": 10_001})),
+        sent("duplicates by a vector name that is not there", "POST", DUPLICATES, &json!({"using": "x"})),
+        sent("duplicates from an offset that is no id", "POST", DUPLICATES, &json!({"offset": -1})),
+        sent("duplicates with an unknown field", "POST", DUPLICATES, &json!({"treshold": 0.9})),
+        sent("duplicates in no collection", "POST", "/collections/none/duplicates", &json!({})),
         sent("scroll by order_by", "POST", "/collections/c/points/scroll", &json!({"order_by": "x"})),
         sent("scroll limit is zero", "POST", "/collections/c/points/scroll", &json!({"limit": 0})),
         case("timeout is a word", "GET", "/collections?timeout=soon", ""),

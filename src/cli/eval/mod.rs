@@ -2,7 +2,7 @@
 //! says which to use and how sure that is.
 //!
 //! `dataset` reads the pictures, `classes` their words, `templates` the candidates; `model` runs
-//! one model over all of it; `figures` measures, `verdict` chooses; `report` is what comes out,
+//! one model over all of it; `figures` measures, `relevance` what hits say of themselves, `verdict` chooses; `report` is what comes out,
 //! as `table`, JSON or `html` (with `plots`); `store` writes the choice into a collection.
 //!
 //! Invariant: a file that cannot be used is named and left out, a model that cannot be loaded is
@@ -14,6 +14,7 @@ mod figures;
 mod html;
 mod model;
 mod plots;
+mod relevance;
 mod report;
 mod store;
 mod table;

@@ -10,6 +10,7 @@ use super::classes::Classes;
 use super::dataset::Dataset;
 use super::figures::{RunFigures, SetFigures, labelled};
 use super::model::Run;
+use super::relevance::{self, Reliability};
 use super::templates::TemplateSet;
 use super::verdict::Verdict;
 use crate::measure::{
@@ -50,6 +51,8 @@ pub struct SetReport {
     pub caption_r1: Option<Figure>,
     pub caption_recall: BTreeMap<String, f64>,
     pub caption_median_rank: Option<f64>,
+    /// What the relevance of hits is worth, searched by captions, or by labels where there are none.
+    pub relevance: Option<Reliability>,
 }
 
 /// One model.
@@ -65,6 +68,8 @@ pub struct ModelReport {
     /// Other pictures of the label, searched by a picture.
     pub picture_to_picture_map: Option<Figure>,
     pub picture_to_picture_r1: Option<f64>,
+    /// What the relevance of hits is worth, searched by pictures.
+    pub picture_relevance: Option<Reliability>,
     pub sets: Vec<SetReport>,
 }
 
@@ -230,6 +235,7 @@ fn model(measured: &Measured<'_>, r: usize) -> ModelReport {
         texts_per_sec: run.texts_per_sec,
         picture_to_picture_map: by_picture.map(|value| Figure { value, interval: verdict.by_picture[r] }),
         picture_to_picture_r1: mean_over(&figures.picture_first, &weights),
+        picture_relevance: relevance::by_picture(measured.data, run),
         sets: (0..figures.sets.len()).map(|s| set(measured, r, s, &weights)).collect(),
     }
 }
@@ -256,6 +262,7 @@ fn set(measured: &Measured<'_>, r: usize, s: usize, weights: &[u32]) -> SetRepor
         caption_r1: with(mean_over(&figures.found_first, weights), verdict.caption[r][s]),
         caption_recall: at(&within),
         caption_median_rank: median(ranks),
+        relevance: relevance::by_text(measured.data, &measured.runs[r], &measured.runs[r].sets[s]),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use comfy_table::{Table, presets};
 
+use super::relevance::{Bin, Reliability};
 use super::report::{Figure, Report};
 
 fn share(value: Option<f64>) -> String {
@@ -34,6 +35,10 @@ pub fn render(report: &Report) -> String {
     if report.captions > 0 {
         text += &format!("\nBy caption\n{}\n", by_caption(report));
     }
+    text += &format!(
+        "\nRelevance of the first ten hits: what is said > what is right (hits)\n{}\n",
+        relevance(report)
+    );
     text += &format!("\nModels\n{}\n", models(report));
     for lost in &report.not_loaded {
         text += &format!("not measured: {}: {}\n", lost.model, lost.error);
@@ -105,6 +110,46 @@ fn by_caption(report: &Report) -> Table {
         share(chance.caption_r10),
         median,
     ]);
+    table
+}
+
+fn relevance(report: &Report) -> Table {
+    let mut table = table(&[
+        "model",
+        "by",
+        "0-0.2",
+        "0.2-0.4",
+        "0.4-0.6",
+        "0.6-0.8",
+        "0.8-1",
+        "error",
+        "from 0.5: right",
+        "recall",
+        "absent, from 0.5",
+    ]);
+    let mut add = |model: &str, by: &str, figures: &Reliability| {
+        let bin = |bin: &Bin| match (bin.said, bin.right) {
+            (Some(said), Some(right)) => format!("{said:.2} > {right:.2} ({})", bin.hits),
+            _ => "-".to_owned(),
+        };
+        let mut row = vec![model.to_owned(), by.to_owned()];
+        row.extend(figures.bins.iter().map(bin));
+        row.push(format!("{:.3}", figures.calibration_error));
+        row.push(share(figures.probable_right));
+        row.push(share(figures.probable_recall));
+        row.push(share(figures.absent_probable));
+        table.add_row(row);
+    };
+    for model in &report.models {
+        for set in &model.sets {
+            if let Some(figures) = &set.relevance {
+                add(&model.model, &set.set, figures);
+            }
+        }
+        if let Some(figures) = &model.picture_relevance {
+            add(&model.model, "pictures", figures);
+        }
+    }
     table
 }
 

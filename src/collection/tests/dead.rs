@@ -30,6 +30,7 @@ fn assert_nothing_is_left_of_the_dead(collection: &Collection, live: usize, byte
     assert_eq!(state.ids.len(), live);
     assert_eq!(state.live.len(), live as u64);
     assert!(state.with_vector.values().all(|slots| slots.len() == live as u64));
+    assert!(state.samples.values().all(|sample| sample.held() <= live.min(4 * sample::SAMPLE)));
     assert!(state.payload_indexes.values().all(|index| index.filled().len() == live as u64));
     drop(state);
     let most = 2 * live as u64 * bytes_per_point + (1 << 20);

@@ -57,6 +57,14 @@ pub struct GroupsBody {
     score_threshold: Option<f32>,
     /// As in a query.
     #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    with_relevance: Option<Value>,
+    /// As in a query.
+    #[serde(default)]
+    #[schema(value_type = Option<f32>)]
+    min_relevance: Option<Value>,
+    /// As in a query.
+    #[serde(default)]
     #[schema(value_type = Option<Value>)]
     with_payload: Option<Value>,
     /// As in a query.
@@ -94,6 +102,8 @@ impl GroupsBody {
             filter: self.filter,
             params: self.params,
             score_threshold: self.score_threshold,
+            with_relevance: self.with_relevance,
+            min_relevance: self.min_relevance,
             limit: None,
             offset: None,
             with_payload: self.with_payload,

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::adapt::head_use;
 use super::object::{Object, expected};
+use super::relevance;
 use crate::engine::{Choices, Content, Inference, Part, Templates};
 use crate::error::{Error, Result};
 use crate::types::TextTemplates;
@@ -48,12 +49,15 @@ pub fn parse(value: Value, place: &str) -> Result<Inference> {
 ///
 /// - `adapt`: `"none"` for a query that goes through no head of the collection, `"picture"` or
 ///   `"text"` for one that goes through that for the other kind.
+/// - `with_relevance`, `min_relevance`: as beside a query, for clients that send no fields of ours there.
 /// - `templates`: strings with `{}` that a text is put into, its vectors averaged; `[]` to embed
 ///   the text as it is, whatever the collection says.
 fn choices(options: Option<Value>, content: &Content, place: &str) -> Result<Choices> {
     let mut choices = Choices::default();
     let Some(Value::Object(mut options)) = options else { return Ok(choices) };
     choices.head = head_use(options.remove("adapt"), place)?;
+    let asked = (options.remove("with_relevance"), options.remove("min_relevance"));
+    choices.relevance = relevance::parse(asked.0, asked.1, &format!("{place}."))?;
     if let Some(templates) = options.remove("templates").filter(|value| !value.is_null()) {
         let place = format!("{place}.templates");
         if !matches!(content, Content::Text(_)) {

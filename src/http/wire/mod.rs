@@ -13,6 +13,7 @@ pub mod older;
 pub mod point;
 mod prefetch;
 pub mod query;
+pub mod relevance;
 pub mod selector;
 pub mod update;
 pub mod vector;

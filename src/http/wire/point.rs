@@ -260,6 +260,12 @@ pub struct ScoredPointOut {
     version: u64,
     /// Similarity (larger is nearer) or distance (smaller is nearer).
     score: f32,
+    /// The probability from 0 to 1 that it is a right answer, where it was asked for and can be known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relevance: Option<f32>,
+    /// The same, under a name that the official clients read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_value: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     payload: Option<Map<String, Value>>,
@@ -274,6 +280,8 @@ impl From<ScoredPoint> for ScoredPointOut {
             id: hit.id,
             version: hit.version,
             score: hit.score,
+            relevance: hit.relevance,
+            order_value: hit.relevance,
             payload: hit.payload,
             vector: hit.vectors.map(VectorsOut),
         }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::object::{Object, expected};
 use super::query::{DEFAULT_LIMIT, MAX_LIMIT, Params, bounded, params};
-use super::{filter, wanted};
+use super::{filter, relevance, wanted};
 use crate::collection::Fields;
 use crate::engine::Search;
 use crate::error::{Error, Result};
@@ -51,6 +51,8 @@ fn search(value: Value, place: &str, depth: usize, left: &mut usize) -> Result<S
     let at = |key: &str| format!("{place}.{key}");
     let prefetch = parse_at(object.take("prefetch"), &at("prefetch"), depth + 1, left)?;
     let (wanted, mmr) = wanted::parse(object.take("query"), &at("query"), !prefetch.is_empty())?;
+    let relevance = relevance::parse(None, object.take("min_relevance"), &format!("{place}."))?;
+    let relevance = relevance::of(relevance, &wanted, &format!("{place}."))?;
     let Params { mode, ef, rescore, head } = params(object.take("params"), &at("params"))?;
     let limit = bounded(object.take("limit"), &at("limit"), DEFAULT_LIMIT, 1, MAX_LIMIT)?;
     #[allow(clippy::cast_possible_truncation)]
@@ -71,6 +73,7 @@ fn search(value: Value, place: &str, depth: usize, left: &mut usize) -> Result<S
         mode,
         rescore,
         mmr,
+        relevance,
         head,
         lookup: wanted::lookup(object.take("lookup_from"), &at("lookup_from"))?,
         fields: Fields::NONE,

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::object::{Object, expected};
 use super::point::refuse;
-use super::{adapt, filter, prefetch, selector, wanted};
+use super::{adapt, filter, prefetch, relevance, selector, wanted};
 use crate::collection::Fields;
 use crate::engine::{Fusion, HeadUse, Search, Wanted};
 use crate::error::{Error, Result};
@@ -47,6 +47,15 @@ pub struct QueryBody {
     /// Hits must be at least as good.
     #[serde(default)]
     pub(super) score_threshold: Option<f32>,
+    /// true: hits say in `relevance` how probable it is, from 0 to 1, that they are right answers (and in
+    /// `order_value` for clients that know no other field). They do not where fewer than 64 points have the vector.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    pub(super) with_relevance: Option<Value>,
+    /// Hits must be at least as probably right, 0 to 1; they say how probable.
+    #[serde(default)]
+    #[schema(value_type = Option<f32>)]
+    pub(super) min_relevance: Option<Value>,
     /// Most hits; 10 if absent, at most 10,000 together with `offset`.
     #[serde(default)]
     #[schema(value_type = Option<usize>)]
@@ -119,6 +128,8 @@ impl QueryBody {
                 prefetch.len()
             )));
         }
+        let relevance = relevance::parse(self.with_relevance, self.min_relevance, "")?;
+        let relevance = relevance::of(relevance, &wanted, "")?;
         let Params { mode, ef, rescore, head } = params(self.params, "params")?;
         let limit = bounded(self.limit, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)?;
         let offset = bounded(self.offset, "offset", 0, 0, MAX_LIMIT)?;
@@ -141,6 +152,7 @@ impl QueryBody {
             mode,
             rescore,
             mmr,
+            relevance,
             head,
             lookup: wanted::lookup(self.lookup_from, "lookup_from")?,
             fields: Fields {
