@@ -9,7 +9,7 @@
 //! whose chance likenesses reach higher. Platt, Probabilistic outputs for support vector machines (1999).
 //!
 //! Compared and left, each fitted on one family of pictures and measured on another: the number of chance points
-//! expected at the score from an exponential tail (four times the calibration error on drawings), median and quantiles in place of
+//! expected at the score from an exponential tail (two to five times the calibration error on drawings), median and quantiles in place of
 //! mean and deviation (no better), the number of points as a second term (does not transfer), the rank of the hit (finds
 //! more, but then a hit's relevance hangs on the others of its list).
 //!
