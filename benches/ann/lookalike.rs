@@ -9,13 +9,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use lookalike::index::{Index, Search};
+use lookalike::index::{Index, Rescore, Search};
 use lookalike::types::{HnswParams, VectorParams};
 use roaring::RoaringBitmap;
 use serde_json::{Value, json};
 
 mod measure;
-use measure::{EF_CONSTRUCTION, Engine, Job, K, M, Set};
+use measure::{Ask, EF_CONSTRUCTION, Engine, Job, K, M, Set};
 
 /// As in the binary.
 #[global_allocator]
@@ -28,8 +28,17 @@ struct Ours {
 }
 
 impl Engine for Ours {
-    fn search(&self, query: &[f32], ef: usize, keep: u32) -> Vec<u32> {
-        let search = Search { ef: Some(ef), allow: self.allowed.get(&keep), ..Search::new(K) };
+    fn rescored(&self) -> &[f64] {
+        &[0.0, 4.0]
+    }
+
+    fn search(&self, query: &[f32], ask: Ask) -> Vec<u32> {
+        let rescore = match ask.rescored {
+            0.0 => Rescore::InDoubt,
+            times => Rescore::Times(times as f32),
+        };
+        let search =
+            Search { ef: Some(ask.ef), allow: self.allowed.get(&ask.keep), rescore, ..Search::new(K) };
         self.index.search(query, &search).unwrap().into_iter().map(|hit| hit.slot).collect()
     }
 }
@@ -57,7 +66,7 @@ fn main() {
     let Some(job) = Job::parse(&arguments) else { return };
     let settings: Value = arguments.get(4).map_or(json!({}), |text| serde_json::from_str(text).unwrap());
     let said = match settings.as_object().unwrap().is_empty() {
-        true => "defaults: bytes, what is in doubt compared exactly".to_owned(),
+        true => "defaults: bytes, what is in doubt compared exactly; or the best 40".to_owned(),
         false => settings.to_string(),
     };
     measure::run("lookalike", &said, &job, |set| build(set, &settings));

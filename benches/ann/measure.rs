@@ -33,10 +33,22 @@ const TIE: f64 = 1e-6;
 static SPAN_S: LazyLock<f64> =
     LazyLock::new(|| std::env::var("ANN_SPAN_S").map_or(1.0, |text| text.parse().unwrap()));
 
+/// How a query is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask {
+    pub ef: usize,
+    /// So many times [`K`] of the best by bytes are compared exactly; 0 is the engine's own choice.
+    pub rescored: f64,
+    /// Only rows whose number it divides.
+    pub keep: u32,
+}
+
 /// An engine with all rows in it. Row numbers are ids.
 pub trait Engine: Sync {
-    /// The [`K`] nearest rows, of those alone whose number `keep` divides.
-    fn search(&self, query: &[f32], ef: usize, keep: u32) -> Vec<u32>;
+    /// Values of `Ask::rescored` to try, the usual one first. What is best at a recall counts.
+    fn rescored(&self) -> &[f64];
+    /// The [`K`] nearest rows.
+    fn search(&self, query: &[f32], ask: Ask) -> Vec<u32>;
 }
 
 /// What is to be done: `DIR BUILD_THREADS STAGES THREADS`, where STAGES are `search`, `filter` and
@@ -164,37 +176,45 @@ pub fn run<E: Engine>(name: &str, settings: &str, job: &Job, build: impl FnOnce(
     }
 }
 
-fn searched<E: Engine>(name: &str, engine: &E, set: &Set) -> Vec<(usize, f64)> {
+/// A setting, what it found and how fast.
+type Point = (Ask, f64, f64);
+
+fn searched<E: Engine>(name: &str, engine: &E, set: &Set) -> Vec<Point> {
     let mut curve = Vec::new();
-    for ef in EFS {
-        let (recall, qps, per_cpu_s) = timed(engine, set, set.queries.len(), ef, 0);
-        curve.push((ef, recall));
-        println!(
-            "{}",
-            json!({
-                "engine": name, "stage": "search", "ef": ef, "recall": recall, "qps": qps, "per_cpu_s": per_cpu_s,
-            })
-        );
-        if recall >= ENOUGH {
-            break;
+    for &rescored in engine.rescored() {
+        for ef in EFS {
+            let ask = Ask { ef, rescored, keep: 1 };
+            let (recall, qps, per_cpu_s) = timed(engine, set, set.queries.len(), ask, 0);
+            curve.push((ask, recall, per_cpu_s));
+            println!(
+                "{}",
+                json!({
+                    "engine": name, "stage": "search", "ef": ef, "rescored": rescored, "recall": recall,
+                    "qps": qps, "per_cpu_s": per_cpu_s,
+                })
+            );
+            if recall >= ENOUGH {
+                break;
+            }
         }
     }
     curve
 }
 
 fn filtered<E: Engine>(name: &str, engine: &E, set: &Set) {
-    for level in 1..set.keeps.len() {
-        if set.rows / (set.keeps[level] as usize) < K {
+    for (level, &keep) in set.keeps.iter().enumerate() {
+        if keep == 1 || set.rows / (keep as usize) < K {
             continue;
         }
         for ef in FILTERED_EFS {
             let few = FILTERED_QUERIES.min(set.queries.len());
-            let (recall, qps, per_cpu_s) = timed(engine, set, few, ef, level);
+            let ask = Ask { ef, rescored: engine.rescored()[0], keep };
+            let (recall, qps, per_cpu_s) = timed(engine, set, few, ask, level);
             println!(
                 "{}",
                 json!({
-                    "engine": name, "stage": "filter", "keep": 1.0 / f64::from(set.keeps[level]), "ef": ef,
-                    "recall": recall, "qps": qps, "per_cpu_s": per_cpu_s,
+                    "engine": name, "stage": "filter", "keep": 1.0 / f64::from(keep), "ef": ef, "recall": recall,
+                    "qps": qps, "per_cpu_s": per_cpu_s,
                 })
             );
             if recall >= ENOUGH {
@@ -204,46 +224,46 @@ fn filtered<E: Engine>(name: &str, engine: &E, set: &Set) {
     }
 }
 
-/// Rounds with one thread and with several in turn; the best of each.
-fn scaled<E: Engine>(name: &str, engine: &E, set: &Set, curve: &[(usize, f64)], threads: usize) {
+/// Rounds with one thread and with several in turn, at the fastest setting that finds so much; the best of each.
+fn scaled<E: Engine>(name: &str, engine: &E, set: &Set, curve: &[Point], threads: usize) {
     for least in SCALED_AT {
-        let Some(&(ef, recall)) = curve.iter().find(|(_, recall)| *recall >= least) else { continue };
+        let reached = curve.iter().filter(|(_, recall, _)| *recall >= least);
+        let Some(&(ask, recall, _)) = reached.max_by(|a, b| a.2.total_cmp(&b.2)) else { continue };
         let (mut one, mut many, began) = (0.0f64, 0.0f64, Instant::now());
         let mut rounds = 0;
         while rounds < 5 || began.elapsed().as_secs_f64() < 4.0 * *SPAN_S {
-            one = one.max(round(engine, set, ef, 1));
-            many = many.max(round(engine, set, ef, threads));
+            one = one.max(round(engine, set, ask, 1));
+            many = many.max(round(engine, set, ask, threads));
             rounds += 1;
         }
         println!(
             "{}",
             json!({
-                "engine": name, "stage": "scale", "ef": ef, "recall": recall, "threads": threads,
-                "qps_1": one, "qps": many,
+                "engine": name, "stage": "scale", "ef": ask.ef, "rescored": ask.rescored, "recall": recall,
+                "threads": threads, "qps_1": one, "qps": many,
             })
         );
     }
 }
 
 /// Queries per second of wall time over one round of all queries.
-fn round<E: Engine>(engine: &E, set: &Set, ef: usize, threads: usize) -> f64 {
+fn round<E: Engine>(engine: &E, set: &Set, ask: Ask, threads: usize) -> f64 {
     let began = Instant::now();
     std::thread::scope(|scope| {
         for part in set.queries.chunks(set.queries.len().div_ceil(threads)) {
-            scope.spawn(move || part.iter().for_each(|query| drop(engine.search(query, ef, 1))));
+            scope.spawn(move || part.iter().for_each(|query| drop(engine.search(query, ask))));
         }
     });
     set.queries.len() as f64 / began.elapsed().as_secs_f64()
 }
 
 /// (recall, queries per second of the best round, queries per CPU second), one thread.
-fn timed<E: Engine>(engine: &E, set: &Set, queries: usize, ef: usize, level: usize) -> (f64, f64, f64) {
+fn timed<E: Engine>(engine: &E, set: &Set, queries: usize, ask: Ask, level: usize) -> (f64, f64, f64) {
     let (mut best, mut asked, cpu) = (0.0f64, 0, cpu_seconds());
     let mut found: Vec<Vec<u32>> = Vec::new();
     while asked == 0 || cpu_seconds() - cpu < *SPAN_S {
         let began = Instant::now();
-        found =
-            set.queries[..queries].iter().map(|query| engine.search(query, ef, set.keeps[level])).collect();
+        found = set.queries[..queries].iter().map(|query| engine.search(query, ask)).collect();
         best = best.max(queries as f64 / began.elapsed().as_secs_f64());
         asked += queries;
     }

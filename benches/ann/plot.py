@@ -20,7 +20,7 @@ COLOURS = {
 }
 # Engines over bytes are dashed, in the colour of their library.
 DASHED = {"usearch-i8": "2 3", "usearch-i8-rescored": "7 3", "faiss-sq8": "7 3", "qdrant-i8": "7 3"}
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 430, 66, 170, 40, 54
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 780, 430, 84, 176, 40, 54
 LABEL_GAP = 15
 
 
