@@ -9,8 +9,8 @@ TEXT, GRID = "#768390", "#76839040"
 COLOURS = {
     "lookalike": "#e8590c",
     "hnswlib": "#3b82f6",
-    "usearch-f32": "#94a3b8",
-    "usearch-bf16": "#94a3b8",
+    "usearch-f32": "#64748b",
+    "usearch-bf16": "#64748b",
     "usearch-i8": "#a855f7",
     "usearch-i8-rescored": "#a855f7",
     "faiss-hnsw": "#2f9e44",
@@ -22,6 +22,7 @@ COLOURS = {
 DASHED = {"usearch-i8": "2 3", "usearch-i8-rescored": "7 3", "faiss-sq8": "7 3", "qdrant-i8": "7 3"}
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 780, 430, 84, 176, 40, 54
 LABEL_GAP = 15
+LEAST_GAIN = 0.0003  # of recall, from one point of a curve to the next
 
 
 class Axes:
@@ -101,10 +102,19 @@ def within(points, low, high):
     return sorted(cut + [point for point in points if low <= point[0] <= high])
 
 
+def ended(points):
+    """A curve without its end, where it slows down and finds nothing more."""
+    kept = points[:1]
+    for point in points[1:]:
+        if point[0] - kept[-1][0] > LEAST_GAIN:
+            kept.append(point)
+    return kept
+
+
 def recall(title, curves):
     """Queries per CPU second (logarithmic) against recall; each step to the right halves what is missed."""
     low, high = 0.8, 0.999
-    curves = {engine: within(points, low, high) for engine, points in curves.items()}
+    curves = {engine: within(ended(points), low, high) for engine, points in curves.items()}
     speeds = [speed for points in curves.values() for _, speed in points] or [1, 10]
     bottom, top = math.log10(min(speeds)) - 0.05, math.log10(max(speeds)) + 0.05
     span = math.log2((1 - low) / (1 - high))
