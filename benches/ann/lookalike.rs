@@ -17,10 +17,6 @@ use serde_json::{Value, json};
 mod measure;
 use measure::{Ask, EF_CONSTRUCTION, Engine, Job, K, M, Set};
 
-/// As in the binary.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 struct Ours {
     index: Index,
     /// What a payload index answers for the filters.

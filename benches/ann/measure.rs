@@ -105,9 +105,14 @@ impl Set {
         }
     }
 
+    /// The file of the rows, one behind the other.
+    pub fn file(&self) -> File {
+        self.base.try_clone().unwrap()
+    }
+
     /// Every row, in order.
     pub fn for_each_row(&self, mut put: impl FnMut(u32, &[f32])) {
-        let mut reader = BufReader::with_capacity(1 << 20, self.base.try_clone().unwrap());
+        let mut reader = BufReader::with_capacity(1 << 20, self.file());
         let mut bytes = vec![0; 4 * self.dimension];
         for number in 0..self.rows {
             reader.read_exact(&mut bytes).unwrap();

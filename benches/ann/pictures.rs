@@ -21,10 +21,6 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rayon::prelude::*;
 
-/// As in the binary: large tensors come and go, and the system's allocator gives their pages back.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Rows of one picture at a time; the next visit to it comes after all others.
 const VARIANTS: usize = 4;
 /// Pictures in one piece of work, between two writes.
