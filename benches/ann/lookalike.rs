@@ -52,7 +52,7 @@ fn build(set: &Set, settings: &Value) -> Ours {
         std::thread::sleep(Duration::from_millis(20));
     }
     let rows = set.rows as u32;
-    let of = |&keep: &u32| (keep, (0..rows).filter(|slot| slot % keep == 0).collect());
+    let of = |&keep: &u32| (keep, (0..rows).filter(|slot| slot.is_multiple_of(keep)).collect());
     let allowed = set.keeps.iter().filter(|&&keep| keep > 1).map(of).collect();
     Ours { index, allowed }
 }

@@ -130,7 +130,7 @@ impl Set {
             let row_vector = floats(&bytes);
             let products =
                 row_vector.iter().zip(&self.queries[query]).map(|(a, b)| f64::from(*a) * f64::from(*b));
-            **row % keep == 0 && products.sum::<f64>() >= f64::from(self.tenth[level][query]) - TIE
+            row.is_multiple_of(keep) && products.sum::<f64>() >= f64::from(self.tenth[level][query]) - TIE
         };
         found.iter().filter(is_right).count()
     }

@@ -62,7 +62,7 @@ fn main() {
             vectors.into_iter().flat_map(Result::unwrap).flat_map(f32::to_le_bytes).collect();
         file.write_all(&bytes).unwrap();
         visit = until;
-        if visit % (PIECE * 64) == 0 {
+        if visit.is_multiple_of(PIECE * 64) {
             eprintln!("{} of {count} rows", visit * VARIANTS);
         }
     }

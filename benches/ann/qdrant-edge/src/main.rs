@@ -96,7 +96,7 @@ fn build(set: &Set, job: &Job, is_quantised: bool) -> Qdrant {
         shard.update(UpdateOperation::PointOperation(upsert)).unwrap();
     };
     set.for_each_row(|row, vector| {
-        let divides = |keep: &&u32| **keep > 1 && row % **keep == 0;
+        let divides = |keep: &&u32| **keep > 1 && row.is_multiple_of(**keep);
         let tags: Vec<String> = set.keeps.iter().filter(divides).map(u32::to_string).collect();
         batch.push(PointStruct::new(u64::from(row), vector.to_vec(), json!({"tags": tags})));
         if batch.len() == BATCH {
