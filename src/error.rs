@@ -20,6 +20,9 @@ pub enum Error {
     /// The name is taken (409).
     #[error("Wrong input: {0}")]
     AlreadyExists(String),
+    /// What is stored does not go with what is asked, as a threshold of another whitening (409). Says what to do.
+    #[error("Conflict: {0}")]
+    Conflict(String),
     /// The request lacks a valid key (401).
     #[error("{0}")]
     Unauthorized(String),
@@ -72,7 +75,7 @@ impl Error {
             Error::Forbidden(_) => 403,
             Error::NotFound(_) => 404,
             Error::Timeout(_) => 408,
-            Error::AlreadyExists(_) => 409,
+            Error::AlreadyExists(_) | Error::Conflict(_) => 409,
             Error::TooLarge(_) => 413,
             Error::Validation(_) => 422,
             Error::Overloaded { .. } => 429,

@@ -96,6 +96,8 @@ fn access(method: &Method, path: &str) -> Access {
                     | "points/scroll"
                     | "points/count"
                     | "/embed"
+                    | "verify"
+                    | "identify"
             )
         }
         _ => false,

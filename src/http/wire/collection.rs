@@ -123,6 +123,7 @@ impl CreateBody {
             payload_indexes: BTreeMap::new(),
             metadata: self.metadata.unwrap_or_default(),
             tuning,
+            signatures: None,
         };
         config.validate()?;
         Ok(config)
