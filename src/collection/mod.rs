@@ -54,8 +54,9 @@ pub use order::{Direction, OrderBy, OrderValue, Ordered, StartFrom};
 pub use read::{MAX_SCROLL, Scroll};
 pub use search::{MAX_EXCLUDED, MAX_LIMIT, MAX_OFFSET, Query};
 pub use signatures::{
-    Calibrated, CalibrationVersion, CohortWhitening, Enrolled, Gallery, IdentificationRates, MAX_CALIBRATIONS,
-    MAX_REFERENCES, MAX_SIGNATURES, Origin, Reference, SignatureBook, Skilled, SubjectCount,
+    Calibrated, CalibrationVersion, CohortWhitening, Enrolled, Gallery, IdentificationRates,
+    MAX_CALIBRATIONS, MAX_REFERENCES, MAX_SIGNATURES, Origin, Reference, SignatureBook, Skilled,
+    SubjectCount,
 };
 pub use write::{PayloadEdit, Target};
 

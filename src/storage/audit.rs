@@ -77,7 +77,9 @@ impl AuditLog {
         }
         let Some(log) = open.as_mut() else { return Err(Error::Internal("the log is not open".into())) };
         if let Some(why) = &log.failed {
-            return Err(Error::Unavailable(format!("the audit log cannot be written: {why}; restart the server")));
+            return Err(Error::Unavailable(format!(
+                "the audit log cannot be written: {why}; restart the server"
+            )));
         }
         if log.bytes >= FULL {
             *log = Open::create(&self.directory, log.number + 1, log.sequence, log.hash.clone())?;
@@ -90,7 +92,10 @@ impl AuditLog {
         let hash = digest(rest.as_bytes());
         let line = format!("{PREFIX}{hash}\",{rest}\n");
         if line.len() > MAX_LINE {
-            return Err(Error::TooLarge(format!("the audit line has {} bytes, at most {MAX_LINE}", line.len())));
+            return Err(Error::TooLarge(format!(
+                "the audit line has {} bytes, at most {MAX_LINE}",
+                line.len()
+            )));
         }
         let written = log.file.write_all(line.as_bytes()).and_then(|()| log.file.sync_data());
         if let Err(error) = written {
@@ -159,7 +164,8 @@ impl Open {
 
     fn create(directory: &Path, number: u32, sequence: u64, hash: String) -> Result<Open> {
         let path = path(directory, number);
-        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(|error| at(&path, &error))?;
+        let file =
+            OpenOptions::new().create(true).append(true).open(&path).map_err(|error| at(&path, &error))?;
         sync_dir(directory)?;
         Ok(Open { file, number, bytes: 0, sequence, hash, failed: None })
     }

@@ -173,7 +173,12 @@ impl Collection {
     ///
     /// # Errors
     /// Those of storage; nothing changes then.
-    pub fn set_whitening(&self, whitening: Whitening, origin: Origin, cohort: BTreeSet<String>) -> Result<()> {
+    pub fn set_whitening(
+        &self,
+        whitening: Whitening,
+        origin: Origin,
+        cohort: BTreeSet<String>,
+    ) -> Result<()> {
         let _one = self.signatures.changing.lock();
         let mut book = SignatureBook::clone(&self.signature_book());
         let before = book.whitening.as_ref().map(|old| old.id.clone()).filter(|id| id != whitening.id());

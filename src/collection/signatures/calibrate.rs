@@ -82,10 +82,8 @@ impl Collection {
         }
         let genuine = people.par_iter().enumerate().flat_map_iter(|(i, p)| own(i, p, &whitening)).collect();
         let each = (MAX_IMPOSTORS / people.len()).min(10 * (people.len() - 1)).max(1);
-        let random = (0..people.len())
-            .into_par_iter()
-            .flat_map_iter(|i| others(i, &people, each, seed))
-            .collect();
+        let random =
+            (0..people.len()).into_par_iter().flat_map_iter(|i| others(i, &people, each, seed)).collect();
         let skilled = self.forged(&people, &whitening)?;
         let identification = self.searches(&people, &mut rng)?;
         Ok(Calibrated { whitening, enrolled, genuine, random, skilled, identification })
@@ -139,8 +137,13 @@ impl Collection {
 
 fn own(i: usize, person: &Person, whitening: &Whitening) -> Vec<Comparison> {
     let score = |j: usize| {
-        let rest: Vec<Vec<f32>> =
-            person.whites.iter().enumerate().filter(|(k, _)| *k != j).map(|(_, white)| white.clone()).collect();
+        let rest: Vec<Vec<f32>> = person
+            .whites
+            .iter()
+            .enumerate()
+            .filter(|(k, _)| *k != j)
+            .map(|(_, white)| white.clone())
+            .collect();
         let score = Template::new(&rest, whitening)?.score(&person.whites[j]);
         Some(Comparison { score, subject: i as u32, genuine: true })
     };

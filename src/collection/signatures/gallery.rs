@@ -70,6 +70,11 @@ impl Gallery {
         Self { whitening, ..Self::default() }
     }
 
+    /// What its references are whitened by.
+    pub fn whitening(&self) -> Option<&Arc<Whitening>> {
+        self.whitening.as_ref()
+    }
+
     /// The subject of this name.
     pub fn subject(&self, name: &str) -> Option<&Enrolled> {
         self.subjects.get(name)
@@ -220,7 +225,8 @@ impl Gallery {
                 .filter(|reference| !reference.white.is_empty())
                 .map(|reference| reference.white.clone())
                 .collect();
-            enrolled.template = self.whitening.as_ref().and_then(|whitening| Template::new(&whites, whitening));
+            enrolled.template =
+                self.whitening.as_ref().and_then(|whitening| Template::new(&whites, whitening));
         }
     }
 }

@@ -12,20 +12,21 @@ mod gallery;
 
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock};
 use serde_json::{Map, Value};
 
 use super::Collection;
 use crate::error::{Error, Result};
 use crate::storage::{AuditLog, Change, Volume};
 use crate::types::{
-    Condition, FORGERY_FIELD, FieldCondition, Filter, JsonPath, Match, MatchValue, NamedVectors, Payload, Point,
-    PointId, SUBJECT_FIELD, SignatureProfile, check_subject,
+    Condition, FORGERY_FIELD, FieldCondition, Filter, JsonPath, Match, MatchValue, NamedVectors, Payload,
+    Point, PointId, SUBJECT_FIELD, SignatureProfile, check_subject,
 };
 use crate::verify::{Calibration, Whitening};
 
 pub use book::{
-    CalibrationVersion, CohortWhitening, IdentificationRates, MAX_CALIBRATIONS, Origin, SignatureBook, Skilled,
+    CalibrationVersion, CohortWhitening, IdentificationRates, MAX_CALIBRATIONS, Origin, SignatureBook,
+    Skilled,
 };
 pub use calibrate::Calibrated;
 pub use gallery::{Enrolled, Gallery, MAX_REFERENCES, MAX_SIGNATURES, Reference, SubjectCount};
@@ -123,16 +124,11 @@ impl Collection {
     /// # Errors
     /// Those of reading.
     pub fn with_gallery<T>(&self, read: impl FnOnce(&Gallery) -> T) -> Result<T> {
+        // A change of payloads drops the gallery: then it is built once more.
         loop {
-            let guard = self.signatures.gallery.read();
-            if guard.is_some() {
-                let gallery = RwLockReadGuard::map(guard, |gallery| match gallery {
-                    Some(gallery) => gallery,
-                    None => unreachable!("looked at above"),
-                });
-                return Ok(read(&gallery));
+            if let Some(gallery) = self.signatures.gallery.read().as_ref() {
+                return Ok(read(gallery));
             }
-            drop(guard);
             let _alone = self.gate.write();
             if self.signatures.gallery.read().is_none() {
                 let built = self.build_gallery()?;
@@ -166,9 +162,8 @@ impl Collection {
             let names = [SUBJECT_FIELD, FORGERY_FIELD].map(|field| (field, point.payload.get(field)));
             for (field, value) in names.into_iter().filter_map(|(field, value)| Some((field, value?))) {
                 let name = value.as_str().ok_or("expected a string".to_owned());
-                name.and_then(check_subject).map_err(|why| {
-                    Error::InvalidInput(format!("points[{i}].payload.{field}: {why}"))
-                })?;
+                name.and_then(check_subject)
+                    .map_err(|why| Error::InvalidInput(format!("points[{i}].payload.{field}: {why}")))?;
             }
             if names.iter().all(|(_, value)| value.is_none()) {
                 return Err(Error::InvalidInput(format!(

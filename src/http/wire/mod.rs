@@ -14,6 +14,7 @@ pub mod point;
 mod prefetch;
 pub mod query;
 pub mod selector;
+pub mod signatures;
 pub mod update;
 pub mod vector;
 pub mod wanted;
