@@ -134,7 +134,15 @@ pub fn run() -> ExitCode {
         Verb::Calibrate(args) => signatures::calibrate(&args),
         Verb::Subjects(args) => signatures::subjects(&args),
         Verb::Audit(args) => audit::run(&args),
-        verb => plain(verb).map(|()| ExitCode::SUCCESS),
+        Verb::Serve(args) => serve::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Eval(args) => eval::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Adapt(args) => adapt::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Snapshot(args) => snapshot::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Doctor(args) => doctor::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Export(args) => transfer::export(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Import(args) => transfer::import(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Openapi => print_openapi().map(|()| ExitCode::SUCCESS),
     };
     match done {
         Ok(code) => code,
@@ -142,22 +150,6 @@ pub fn run() -> ExitCode {
             eprintln!("lookalike: {error:#}");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// The verbs that only succeed or fail.
-fn plain(verb: Verb) -> anyhow::Result<()> {
-    match verb {
-        Verb::Serve(args) => serve::run(&args),
-        Verb::Demo(args) => demo::run(&args),
-        Verb::Eval(args) => eval::run(&args),
-        Verb::Adapt(args) => adapt::run(&args),
-        Verb::Snapshot(args) => snapshot::run(&args),
-        Verb::Doctor(args) => doctor::run(&args),
-        Verb::Export(args) => transfer::export(&args),
-        Verb::Import(args) => transfer::import(&args),
-        Verb::Openapi => print_openapi(),
-        _ => anyhow::bail!("this verb has an exit code of its own"),
     }
 }
 

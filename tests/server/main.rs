@@ -15,4 +15,5 @@ mod model;
 mod process;
 mod queries;
 mod recall;
+mod signatures;
 mod snapshots;
