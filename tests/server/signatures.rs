@@ -288,9 +288,9 @@ fn the_command_line_enrols_calibrates_verifies_and_audits() {
     assert_eq!(output.unwrap().status.code(), Some(1));
 }
 
-/// The pack of real signatures, where this machine has it: LOOKALIKE_SIGNATURES names its directory.
+/// The pack of real signatures, where this machine has it: SIGNATURES_PACK names its directory.
 fn pack() -> Option<PathBuf> {
-    let named = std::env::var_os("LOOKALIKE_SIGNATURES").map(PathBuf::from);
+    let named = std::env::var_os("SIGNATURES_PACK").map(PathBuf::from);
     named.filter(|dir| dir.join("writers.csv").is_file())
 }
 
@@ -301,7 +301,7 @@ fn real(pack: &Path, writer: usize, kind: &str, number: usize) -> Option<Vec<u8>
 #[test]
 fn real_signatures_of_twenty_writers_are_told_apart() {
     let Some(pack) = pack() else {
-        eprintln!("skipped: LOOKALIKE_SIGNATURES names no pack of signatures");
+        eprintln!("skipped: SIGNATURES_PACK names no pack of signatures");
         return;
     };
     let server = Server::start();
