@@ -8,6 +8,9 @@ pub enum Error {
     /// The request cannot be carried out as it stands (400). The text names the field or item.
     #[error("Wrong input: {0}")]
     InvalidInput(String),
+    /// A picture that can be read but not judged, as one without ink (400). Says why.
+    #[error("Wrong input: {0}")]
+    Unfit(String),
     /// The body is not JSON of the expected form (400).
     #[error("Format error in JSON body: {0}")]
     MalformedBody(String),
@@ -20,6 +23,9 @@ pub enum Error {
     /// The name is taken (409).
     #[error("Wrong input: {0}")]
     AlreadyExists(String),
+    /// What is stored does not go with what is asked, as a threshold of another whitening (409). Says what to do.
+    #[error("Conflict: {0}")]
+    Conflict(String),
     /// The request lacks a valid key (401).
     #[error("{0}")]
     Unauthorized(String),
@@ -67,12 +73,12 @@ impl Error {
     /// The HTTP status that belongs to the class.
     pub fn code(&self) -> u16 {
         match self {
-            Error::InvalidInput(_) | Error::MalformedBody(_) | Error::Model(_) => 400,
+            Error::InvalidInput(_) | Error::Unfit(_) | Error::MalformedBody(_) | Error::Model(_) => 400,
             Error::Unauthorized(_) => 401,
             Error::Forbidden(_) => 403,
             Error::NotFound(_) => 404,
             Error::Timeout(_) => 408,
-            Error::AlreadyExists(_) => 409,
+            Error::AlreadyExists(_) | Error::Conflict(_) => 409,
             Error::TooLarge(_) => 413,
             Error::Validation(_) => 422,
             Error::Overloaded { .. } => 429,
@@ -87,6 +93,7 @@ impl Error {
     pub fn at(self, place: impl std::fmt::Display) -> Self {
         match self {
             Error::InvalidInput(text) => Error::InvalidInput(format!("{place}: {text}")),
+            Error::Unfit(text) => Error::Unfit(format!("{place}: {text}")),
             Error::Validation(text) => Error::Validation(format!("{place}: {text}")),
             Error::TooLarge(text) => Error::TooLarge(format!("{place}: {text}")),
             other => other,

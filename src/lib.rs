@@ -15,6 +15,7 @@ pub mod http;
 pub mod index;
 pub mod measure;
 pub mod preprocess;
+pub mod report;
 pub mod storage;
 pub mod types;
 pub mod verify;

@@ -67,6 +67,16 @@ impl Client {
         if response.status() == 404 { Ok(None) } else { result(response).map(Some) }
     }
 
+    /// The body of a GET that is no JSON, whole.
+    pub fn lines(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let mut response = self.sent(self.request("GET", path).body(())?, path)?;
+        if !response.status().is_success() {
+            result(response)?;
+            bail!("the server sent no lines");
+        }
+        Ok(response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec()?)
+    }
+
     /// Writes the body of a GET to a new file; returns its bytes.
     pub fn download(&self, path: &str, to: &Path) -> anyhow::Result<u64> {
         let mut response = self.sent(self.request("GET", path).body(())?, path)?;

@@ -1,6 +1,8 @@
-//! The command line: one file a verb. Exit codes: 0 done, 1 failed, 2 wrong usage.
+//! The command line: one file a verb. Exit codes: 0 done, 1 failed, 2 wrong usage;
+//! `verify` and `identify` also 3 reject and 4 review.
 
 mod adapt;
+mod audit;
 mod banner;
 mod client;
 mod demo;
@@ -8,6 +10,7 @@ mod doctor;
 mod eval;
 mod parquet_file;
 mod serve;
+mod signatures;
 mod snapshot;
 mod transfer;
 
@@ -37,6 +40,18 @@ enum Verb {
     Eval(eval::EvalArgs),
     /// Fit heads on a collection's own labels, and apply what is better than no head.
     Adapt(adapt::AdaptArgs),
+    /// Enrol reference signatures of a subject.
+    Enrol(signatures::EnrolArgs),
+    /// Is this the subject's signature? Exit codes: 0 accept, 1 failed, 3 reject, 4 review.
+    Verify(signatures::VerifyArgs),
+    /// Whose signature is this? Exit codes: 0 somebody's, 1 failed, 3 nobody's, 4 review.
+    Identify(signatures::IdentifyArgs),
+    /// Find thresholds for chosen error rates on a collection's own signatures.
+    Calibrate(signatures::CalibrateArgs),
+    /// List and delete the subjects of a collection of signatures.
+    Subjects(signatures::SubjectsArgs),
+    /// Export or check the audit log of a collection of signatures.
+    Audit(audit::AuditArgs),
     /// Make, list, download, delete and restore snapshots.
     Snapshot(snapshot::SnapshotArgs),
     /// Examine a data directory offline, and repair it.
@@ -113,18 +128,24 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     log_to_stderr();
     let done = match cli.verb {
-        Verb::Serve(args) => serve::run(&args),
-        Verb::Demo(args) => demo::run(&args),
-        Verb::Eval(args) => eval::run(&args),
-        Verb::Adapt(args) => adapt::run(&args),
-        Verb::Snapshot(args) => snapshot::run(&args),
-        Verb::Doctor(args) => doctor::run(&args),
-        Verb::Export(args) => transfer::export(&args),
-        Verb::Import(args) => transfer::import(&args),
-        Verb::Openapi => print_openapi(),
+        Verb::Enrol(args) => signatures::enrol(&args),
+        Verb::Verify(args) => signatures::verify(&args),
+        Verb::Identify(args) => signatures::identify(&args),
+        Verb::Calibrate(args) => signatures::calibrate(&args),
+        Verb::Subjects(args) => signatures::subjects(&args),
+        Verb::Audit(args) => audit::run(&args),
+        Verb::Serve(args) => serve::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Eval(args) => eval::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Adapt(args) => adapt::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Snapshot(args) => snapshot::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Doctor(args) => doctor::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Export(args) => transfer::export(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Import(args) => transfer::import(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Openapi => print_openapi().map(|()| ExitCode::SUCCESS),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("lookalike: {error:#}");
             ExitCode::FAILURE

@@ -11,6 +11,8 @@
 //!   field.
 //! - `sample` is what queries are compared with to know their background; `duplicates` groups points that are
 //!   nearly the same, with `neighbours` and `copies`.
+//! - `signatures` holds, for a collection of signatures, whitened references in memory, the whitening and
+//!   calibrations beside the log, and the audit log.
 //! - `heads` are the maps that queries go through, `labelled` the points they are fitted on.
 
 mod copies;
@@ -29,6 +31,7 @@ mod payload_index;
 mod read;
 mod sample;
 mod search;
+mod signatures;
 mod state;
 mod verdict;
 mod write;
@@ -59,6 +62,11 @@ pub use mmr::{MAX_MMR_CANDIDATES, Mmr};
 pub use order::{Direction, OrderBy, OrderValue, Ordered, StartFrom};
 pub use read::{MAX_SCROLL, Scroll};
 pub use search::{MAX_EXCLUDED, MAX_LIMIT, MAX_OFFSET, Query, Relevance};
+pub use signatures::{
+    Calibrated, CalibrationVersion, CohortWhitening, Enrolled, Gallery, IdentificationRates,
+    MAX_CALIBRATIONS, MAX_REFERENCES, MAX_SIGNATURES, Origin, Reference, SignatureBook, Skilled,
+    SubjectCount,
+};
 pub use write::{PayloadEdit, Target};
 
 /// Points after which loading looks whether too much is held in memory.
@@ -129,6 +137,7 @@ pub struct Collection {
     /// those that read first and write what follows from it, so that no change is lost between.
     gate: RwLock<()>,
     heads: heads::Heads,
+    signatures: Arc<signatures::Signatures>,
     /// Fields that the log named as worth an index.
     hinted: Mutex<BTreeSet<String>>,
     /// Samples as they were when a query last needed them.
@@ -216,9 +225,14 @@ impl Collection {
             .map_err(|error| Error::Internal(format!("no thread to load graphs with: {error}")))?;
         // Weak: a collection that is dropped stops its builds though the volume lives on.
         let hook = Arc::downgrade(&memory);
+        let signatures = Arc::new(signatures::Signatures::open(&volume));
+        let hooked = Arc::downgrade(&signatures);
         volume.on_commit(Box::new(move |_, change| {
             if let Some(memory) = hook.upgrade() {
                 memory.apply(change);
+            }
+            if let Some(signatures) = hooked.upgrade() {
+                signatures.apply(change);
             }
         }));
         let heads = heads::Heads::open(&volume);
@@ -227,6 +241,7 @@ impl Collection {
             memory,
             gate: RwLock::new(()),
             heads,
+            signatures,
             hinted: Mutex::default(),
             gathered: Mutex::default(),
         })

@@ -68,6 +68,9 @@ impl Collection {
         for (i, point) in points.iter_mut().enumerate() {
             check_point(point, &config).map_err(|error| error.at(format!("points[{i}]")))?;
         }
+        if config.signatures.is_some() {
+            self.check_signatures(&points)?;
+        }
         self.memory.state.read().check_slots()?;
         let _others_may_write = self.gate.read();
         self.volume.commit(Change::Upsert(points))

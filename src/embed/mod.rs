@@ -397,7 +397,7 @@ impl Embedder {
         let decode = |inner: &Inner, bytes: &[u8]| {
             let picture = decode(bytes, &inner.limits)?;
             let signature = Signature::find(&picture, Cleaning::default())
-                .map_err(|unfit| Error::InvalidInput(unfit.to_string()))?;
+                .map_err(|unfit| Error::Unfit(unfit.to_string()))?;
             let quality = signature.quality();
             Ok((Picture::Signature(Box::new(signature)), quality))
         };

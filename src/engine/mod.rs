@@ -10,6 +10,7 @@ mod duplicates;
 mod fusion;
 mod groups;
 mod search;
+mod signatures;
 mod snapshots;
 mod wanted;
 
@@ -31,6 +32,10 @@ pub use choices::{Choices, HeadUse, Templates};
 pub use draft::{Content, Draft, Failure, Inference, OnFailure, Part, Upserted, VectorSource};
 pub use fusion::{DEFAULT_RRF_K, Fusion};
 pub use groups::{Group, Grouping};
+pub use signatures::{
+    CalibrateRequest, DEFAULT_TARGET_FARS, EnrolRequest, EnrolledItem, Enrolment, Identification,
+    IdentifyRequest, Policy, Sample, SampleFile, Threshold, Verification, VerifyRequest, WhitenRequest,
+};
 pub use wanted::{Example, Lookup, Search, Strategy, Wanted};
 
 /// Most collections of one server: each has a log, a writer thread and its indexes in memory.

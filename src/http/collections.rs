@@ -47,8 +47,12 @@ pub async fn create(
     clock
         .run(async {
             let name = named(&path)?;
+            let signatures = body.0.signatures()?;
             let config = body.0.config(state.engine.model().dimension)?;
-            state.engine.create(name, config).await?;
+            match signatures {
+                None => state.engine.create(name, config).await?,
+                Some(audit) => state.engine.create_signatures(name, config, audit).await?,
+            }
             Ok(true)
         })
         .await

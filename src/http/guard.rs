@@ -102,6 +102,8 @@ fn access(method: &Method, path: &str) -> Access {
                     | "points/scroll"
                     | "points/count"
                     | "/embed"
+                    | "verify"
+                    | "identify"
             )
         }
         _ => false,

@@ -231,13 +231,13 @@ async fn read_upload(
 }
 
 /// The file's own name, without any directory.
-fn clean_name(name: &str) -> String {
+pub(super) fn clean_name(name: &str) -> String {
     let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
     name.chars().filter(|c| !c.is_control()).take(255).collect()
 }
 
 /// A part's bytes; one that is too large is read to its end and refused.
-async fn read_field(field: &mut Field, limit: usize, state: &State) -> Result<Vec<u8>> {
+pub(super) async fn read_field(field: &mut Field, limit: usize, state: &State) -> Result<Vec<u8>> {
     let (mut bytes, mut too_large) = (Vec::new(), false);
     loop {
         match tokio::time::timeout(state.options.body_timeout, field.next()).await {

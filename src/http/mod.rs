@@ -4,7 +4,9 @@
 
 mod adapt;
 mod answer;
+mod audit;
 mod body;
+mod calibrations;
 mod collections;
 mod duplicates;
 mod embed;
@@ -17,8 +19,10 @@ mod points;
 mod query;
 mod server;
 mod service;
+mod signatures;
 mod snapshots;
 mod state;
+mod upload;
 mod wire;
 
 pub use openapi::document as openapi_document;

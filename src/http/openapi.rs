@@ -4,7 +4,8 @@ use actix_web::{HttpResponse, Responder};
 use utoipa::OpenApi;
 
 use super::{
-    adapt, collections, duplicates, embed, facet, images, payload, points, query, service, snapshots,
+    adapt, audit, calibrations, collections, duplicates, embed, facet, images, payload, points, query,
+    service, signatures, snapshots,
 };
 
 #[derive(OpenApi)]
@@ -24,11 +25,15 @@ use super::{
         payload::merge, payload::overwrite, payload::delete_keys, payload::clear,
         query::query, query::query_batch, query::query_groups, query::search, query::search_batch, query::recommend, facet::facet, duplicates::duplicates,
         adapt::fit, adapt::list, adapt::apply, adapt::remove,
+        signatures::enrol, signatures::subjects, signatures::subject, signatures::remove_subject,
+        signatures::verify, signatures::identify, audit::export,
+        calibrations::calibrate, calibrations::whitening, calibrations::whiten, calibrations::list,
+        calibrations::get, calibrations::report,
         snapshots::create, snapshots::list, snapshots::download, snapshots::remove, snapshots::recover, snapshots::upload,
         snapshots::create_full, snapshots::list_full, snapshots::download_full, snapshots::remove_full,
     ),
     tags(
-        (name = "collections"), (name = "points"), (name = "search"), (name = "snapshots"),
+        (name = "collections"), (name = "points"), (name = "search"), (name = "signatures"), (name = "snapshots"),
         (name = "model", description = "the model inside the server"), (name = "service")
     )
 )]

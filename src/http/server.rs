@@ -7,8 +7,8 @@ use actix_web::{App, HttpServer, Resource, dev, middleware, web};
 
 use super::state::{ServerOptions, State};
 use super::{
-    adapt, answer, collections, duplicates, embed, facet, guard, images, openapi, payload, points, query,
-    service, snapshots,
+    adapt, answer, audit, calibrations, collections, duplicates, embed, facet, guard, images, openapi,
+    payload, points, query, service, signatures, snapshots,
 };
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -88,6 +88,21 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(at("/collections/{name}/adapt").get(adapt::list).post(adapt::fit))
         .service(at("/collections/{name}/adapt/applied").put(adapt::apply))
         .service(at("/collections/{name}/adapt/{version}").delete(adapt::remove))
+        .service(at("/collections/{name}/enrol").post(signatures::enrol))
+        .service(at("/collections/{name}/subjects").get(signatures::subjects))
+        .service(
+            at("/collections/{name}/subjects/{subject}")
+                .get(signatures::subject)
+                .delete(signatures::remove_subject),
+        )
+        .service(at("/collections/{name}/verify").post(signatures::verify))
+        .service(at("/collections/{name}/identify").post(signatures::identify))
+        .service(at("/collections/{name}/calibrate").post(calibrations::calibrate))
+        .service(at("/collections/{name}/whitening").get(calibrations::whitening).post(calibrations::whiten))
+        .service(at("/collections/{name}/calibrations").get(calibrations::list))
+        .service(at("/collections/{name}/calibrations/{calibration}").get(calibrations::get))
+        .service(at("/collections/{name}/calibrations/{calibration}/report").get(calibrations::report))
+        .service(at("/collections/{name}/audit").get(audit::export))
         .service(at("/collections/{name}/snapshots").get(snapshots::list).post(snapshots::create))
         .service(at("/collections/{name}/snapshots/recover").put(snapshots::recover))
         .service(at("/collections/{name}/snapshots/upload").post(snapshots::upload))

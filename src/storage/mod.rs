@@ -25,6 +25,7 @@
 //! ```
 
 mod archive;
+mod audit;
 mod codec;
 mod compaction;
 mod doctor;
@@ -56,6 +57,7 @@ mod writer;
 mod tests;
 
 pub use archive::{Restored, Scope, Snapshot};
+pub use audit::{AuditCheck, AuditLog, check_audit};
 pub use doctor::{Diagnosis, Examined, Outlook, examine, repair};
 pub use snapshot::Content;
 pub use store::Store;

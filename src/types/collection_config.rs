@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Distance, JsonPath, PayloadIndexParams, QuantizationConfig, TextTemplates, VectorName};
+use super::{
+    Distance, JsonPath, PayloadIndexParams, QuantizationConfig, SignatureProfile, TextTemplates, VectorName,
+};
 use crate::error::{Error, Result};
 
 /// A collection's name: 1 to 64 of letters, digits, `_` and `-`.
@@ -111,6 +113,9 @@ pub struct CollectionConfig {
     /// Tuning fields of other servers that have no meaning here, kept to be echoed.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub tuning: serde_json::Map<String, serde_json::Value>,
+    /// Of a collection of signatures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<SignatureProfile>,
 }
 
 impl CollectionConfig {
@@ -122,6 +127,7 @@ impl CollectionConfig {
             payload_indexes: BTreeMap::new(),
             metadata: serde_json::Map::new(),
             tuning: serde_json::Map::new(),
+            signatures: None,
         }
     }
 

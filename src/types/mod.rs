@@ -10,6 +10,7 @@ mod payload_field;
 mod point;
 mod point_id;
 mod quantization;
+mod signature_profile;
 mod text_templates;
 mod vector;
 mod words;
@@ -25,6 +26,9 @@ pub use payload_field::{PayloadFieldType, PayloadIndexParams};
 pub use point::{Point, Record, ScoredPoint};
 pub use point_id::PointId;
 pub use quantization::{Quantization, QuantizationConfig};
+pub use signature_profile::{
+    FORGERY_FIELD, MAX_SUBJECT_BYTES, SUBJECT_FIELD, SignatureProfile, check_subject,
+};
 pub use text_templates::TextTemplates;
 pub use vector::{DEFAULT_VECTOR, MIN_NORM, NamedVectors, VectorName, check_vector};
 pub use words::{TextOptions, Tokenizer};

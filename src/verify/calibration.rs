@@ -174,6 +174,20 @@ impl Calibration {
         RatePoint { threshold, far, frr }
     }
 
+    /// FAR and FRR at any threshold with intervals at 95 %. Those of a calibrated threshold are its own, drawn
+    /// over subjects; elsewhere they are Wilson's, which take comparisons as independent and are narrower.
+    pub fn estimates_at(&self, threshold: f64) -> (Estimate, Estimate) {
+        if let Some(point) = self.points.iter().find(|point| point.threshold == threshold) {
+            return (point.far, point.frr);
+        }
+        let at = self.at(threshold);
+        let estimate = |value: f64, count: usize| Estimate {
+            value,
+            interval: widen(Interval { low: value, high: value }, value, count.max(1) as f64, 0.95),
+        };
+        (estimate(at.far, self.impostors), estimate(at.frr, self.genuine_scores.len()))
+    }
+
     /// Whether so many subjects as there are now are half as many again as at the fit: time to
     /// calibrate anew.
     pub fn outgrown(&self, subjects_now: usize) -> bool {

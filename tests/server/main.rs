@@ -17,4 +17,5 @@ mod process;
 mod queries;
 mod recall;
 mod relevance;
+mod signatures;
 mod snapshots;

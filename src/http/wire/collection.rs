@@ -22,6 +22,11 @@ pub struct CreateBody {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     vectors: Option<Value>,
+    /// Makes it a collection of signatures: `{}` or `{"audit": true}`, which writes every decision to the
+    /// audit log. Its vector is the model's own, so that `vectors` must be left out.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    signatures: Option<Value>,
     /// `m` (4 to 64), `ef_construct` (4 to 2,000), `full_scan_threshold`.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
@@ -74,6 +79,23 @@ pub struct CreateBody {
 }
 
 impl CreateBody {
+    /// Whether decisions are audited, where this is to be a collection of signatures.
+    ///
+    /// # Errors
+    /// An error that names the field.
+    pub fn signatures(&self) -> Result<Option<bool>> {
+        let Some(value) = self.signatures.clone().filter(|value| !value.is_null()) else { return Ok(None) };
+        let mut object = Object::new(value, "signatures")?;
+        let audit = object.boolean("audit")?.unwrap_or(false);
+        object.finish()?;
+        if self.vectors.as_ref().is_some_and(|value| !value.is_null()) {
+            return Err(Error::InvalidInput(
+                "vectors: a collection of signatures has the model's own vector; leave the field out".into(),
+            ));
+        }
+        Ok(Some(audit))
+    }
+
     /// The configuration; `model_dimension` is used where no vectors are named.
     ///
     /// # Errors
@@ -123,6 +145,7 @@ impl CreateBody {
             payload_indexes: BTreeMap::new(),
             metadata: self.metadata.unwrap_or_default(),
             tuning,
+            signatures: None,
         };
         config.validate()?;
         Ok(config)
@@ -263,6 +286,9 @@ pub fn describe(config: &CollectionConfig, info: &CollectionInfo) -> Value {
     });
     if !config.metadata.is_empty() {
         described["config"]["metadata"] = Value::Object(config.metadata.clone());
+    }
+    if let Some(profile) = &config.signatures {
+        described["config"]["signatures"] = json!(profile);
     }
     if let Some(strict) = config.tuning.get("strict_mode_config") {
         described["config"]["strict_mode_config"] = strict.clone();

@@ -15,6 +15,7 @@ mod prefetch;
 pub mod query;
 pub mod relevance;
 pub mod selector;
+pub mod signatures;
 pub mod update;
 pub mod vector;
 pub mod wanted;

@@ -1,0 +1,220 @@
+//! Enrolment: references are looked at before they are taken. Refused are pictures without ink, too
+//! small or mostly dark, and copies of a reference (the same bytes, or the same features): a subject
+//! enrolled twice by one picture looks steadier than it is.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::super::Engine;
+use super::super::draft::OnFailure;
+use super::{quality_out, sha256};
+use crate::collection::{Collection, MAX_REFERENCES};
+use crate::distance;
+use crate::embed::SignatureFeatures;
+use crate::error::{Error, Result};
+use crate::types::{CollectionName, FORGERY_FIELD, Payload, Point, PointId, SUBJECT_FIELD, check_subject};
+use crate::verify::{DUPLICATE_COSINE, MIN_REFERENCES, RECOMMENDED_REFERENCES, cosine};
+
+/// A picture file on its way in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampleFile {
+    /// Its place or name in the request, for errors.
+    pub name: String,
+    /// The file.
+    pub bytes: Vec<u8>,
+}
+
+/// References of one subject.
+#[derive(Debug, Clone)]
+pub struct EnrolRequest {
+    /// Whose.
+    pub subject: String,
+    /// The pictures.
+    pub samples: Vec<SampleFile>,
+    /// They imitate the subject: kept for calibration, never compared with as references.
+    pub forgeries: bool,
+    /// Kept with each.
+    pub payload: Payload,
+    /// What one that is unfit does to the others.
+    pub on_failure: OnFailure,
+}
+
+/// What became of one picture.
+#[derive(Debug, Clone, Serialize)]
+pub struct EnrolledItem {
+    /// Its place or name in the request.
+    pub sample: String,
+    /// `enrolled` or `refused`.
+    pub status: &'static str,
+    /// The point that it is now.
+    pub id: Option<PointId>,
+    /// Facts of its ink.
+    pub quality: Option<Value>,
+    /// Why it was refused.
+    pub error: Option<String>,
+}
+
+/// What an enrolment did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Enrolment {
+    /// Whose.
+    pub subject: String,
+    /// In the order of the request.
+    pub items: Vec<EnrolledItem>,
+    /// References that the subject has now.
+    pub references: usize,
+    /// What should still be done.
+    pub advice: Option<String>,
+}
+
+struct Ready {
+    at: usize,
+    features: Vec<f32>,
+    sha256: String,
+    point: Point,
+}
+
+impl Engine {
+    /// Enrols references of a subject; all or none, unless `on_failure` says otherwise.
+    ///
+    /// # Errors
+    /// `Unfit` or `InvalidInput` that names each refused picture and why; `Conflict` where the model is
+    /// another; those of writing.
+    pub async fn enrol(&self, name: &CollectionName, request: EnrolRequest) -> Result<Enrolment> {
+        self.matching_profile(name)?;
+        check_subject(&request.subject).map_err(|why| Error::InvalidInput(format!("subject: {why}")))?;
+        let count = request.samples.len();
+        if !(1..=MAX_REFERENCES).contains(&count) {
+            return Err(Error::Validation(format!(
+                "samples: {count} pictures, expected 1 to {MAX_REFERENCES}"
+            )));
+        }
+        let names: Vec<String> = request.samples.iter().map(|sample| sample.name.clone()).collect();
+        let hashes: Vec<String> = request.samples.iter().map(|sample| sha256(&sample.bytes)).collect();
+        let ids: Vec<PointId> = hashes.iter().map(|hash| id_of(&request, hash)).collect();
+        let pictures = request.samples.iter().map(|sample| sample.bytes.clone()).collect();
+        let found = self.shared.embedder.signatures(pictures).await?;
+        let (mut ready, mut refused) = (Vec::new(), BTreeMap::new());
+        let mut qualities = vec![None; count];
+        for (at, found) in found.into_iter().enumerate() {
+            match found {
+                Ok(SignatureFeatures { mut features, quality }) => {
+                    distance::normalise(&mut features);
+                    qualities[at] = Some(quality_out(&quality));
+                    let mut payload = request.payload.clone();
+                    let field = if request.forgeries { FORGERY_FIELD } else { SUBJECT_FIELD };
+                    payload.insert(field.into(), request.subject.clone().into());
+                    payload.insert("sha256".into(), hashes[at].clone().into());
+                    payload.insert("quality".into(), quality_out(&quality));
+                    let vectors = BTreeMap::from([(String::new(), features.clone())]);
+                    let point = Point { id: ids[at], vectors, payload };
+                    ready.push(Ready { at, features, sha256: hashes[at].clone(), point });
+                }
+                Err(error) => drop(refused.insert(at, plain(&error))),
+            }
+        }
+        let (subject, on_failure, forgeries) =
+            (request.subject.clone(), request.on_failure, request.forgeries);
+        let labels = names.clone();
+        let write = move |collection: &Collection| {
+            let taken = fresh(collection, &subject, ready, forgeries, &labels, &mut refused)?;
+            if on_failure == OnFailure::RefuseAll && !refused.is_empty() {
+                let each = refused.iter().map(|(at, why)| format!("{}: {why}", labels[*at]));
+                return Err(Error::Unfit(format!(
+                    "nothing was enrolled; {}",
+                    each.collect::<Vec<_>>().join("; ")
+                )));
+            }
+            if !taken.is_empty() {
+                collection.upsert(taken)?;
+            }
+            let references = collection
+                .with_gallery(|gallery| gallery.subject(&subject).map_or(0, |s| s.references.len()))?;
+            Ok((refused, references))
+        };
+        let (refused, references) = self.on(name, write).await?;
+        let item = |(at, sample): (usize, String)| {
+            let error = refused.get(&at).cloned();
+            EnrolledItem {
+                sample,
+                status: if error.is_some() { "refused" } else { "enrolled" },
+                id: error.is_none().then_some(ids[at]),
+                quality: qualities[at].clone(),
+                error,
+            }
+        };
+        let advice = (!request.forgeries && references < RECOMMENDED_REFERENCES).then(|| {
+            format!(
+                "{references} reference(s): at least {MIN_REFERENCES} are needed to accept by, \
+                 {RECOMMENDED_REFERENCES} are recommended"
+            )
+        });
+        let items = names.into_iter().enumerate().map(item).collect();
+        Ok(Enrolment { subject: request.subject, items, references, advice })
+    }
+}
+
+/// The same picture of the same subject is the same point.
+fn id_of(request: &EnrolRequest, hash: &str) -> PointId {
+    let what = if request.forgeries { "forgery" } else { "reference" };
+    PointId::Uuid(Uuid::new_v5(
+        &Uuid::NAMESPACE_OID,
+        format!("{what}\n{}\n{hash}", request.subject).as_bytes(),
+    ))
+}
+
+/// An error's text without its class, which the whole answer states once.
+fn plain(error: &Error) -> String {
+    let text = error.to_string();
+    text.strip_prefix("Wrong input: ").map_or(text.clone(), str::to_owned)
+}
+
+/// The points that are copies of none that is there, and of none before them.
+fn fresh(
+    collection: &Collection,
+    subject: &str,
+    ready: Vec<Ready>,
+    forgeries: bool,
+    labels: &[String],
+    refused: &mut BTreeMap<usize, String>,
+) -> Result<Vec<Point>> {
+    let known: Vec<(PointId, Option<String>)> = collection.with_gallery(|gallery| {
+        let references = gallery.subject(subject).map(|s| s.references.as_slice()).unwrap_or_default();
+        references.iter().map(|reference| (reference.id, reference.sha256.clone())).collect()
+    })?;
+    let mut stored = Vec::with_capacity(known.len());
+    for (id, hash) in &known {
+        // One that was deleted meanwhile is none any more.
+        match collection.vector(*id, "") {
+            Ok(vector) => stored.push((*id, hash.clone(), vector)),
+            Err(Error::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut taken: Vec<Ready> = Vec::new();
+    for one in ready {
+        let same = |hash: &str, features: &[f32]| {
+            hash == one.sha256 || cosine(features, &one.features) > f64::from(DUPLICATE_COSINE)
+        };
+        let copy = stored
+            .iter()
+            .find(|(_, hash, features)| same(hash.as_deref().unwrap_or_default(), features))
+            .map(|(id, ..)| format!("reference {id} of `{subject}`"))
+            .or_else(|| {
+                let twin = taken.iter().find(|other| same(&other.sha256, &other.features))?;
+                Some(format!("{} of this request", labels[twin.at]))
+            });
+        match copy {
+            Some(of) => drop(refused.insert(one.at, format!("it is the same picture as {of}"))),
+            None if !forgeries && stored.len() + taken.len() >= MAX_REFERENCES => {
+                let why = format!("a subject has at most {MAX_REFERENCES} references");
+                refused.insert(one.at, why);
+            }
+            None => taken.push(one),
+        }
+    }
+    Ok(taken.into_iter().map(|one| one.point).collect())
+}

@@ -1,0 +1,336 @@
+//! Signatures as a back office uses them: enrolled, calibrated, verified, identified, deleted, audited; over
+//! HTTP and from the command line. The signatures are drawn by code: smooth strokes of each writer's own,
+//! with a little of another shape each time.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+use serde_json::{Value, json};
+
+use crate::model::base64;
+use crate::process::Server;
+
+/// The strokes of a writer: amplitudes and phases of a few waves.
+fn hand(writer: u64) -> Vec<f32> {
+    let mut rng = SmallRng::seed_from_u64(writer);
+    (0..24).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+/// A signature as PNG: `hand` with a deviation of `jitter` drawn by `seed`.
+fn signature(hand: &[f32], jitter: f32, seed: u64) -> Vec<u8> {
+    let mut rng = SmallRng::seed_from_u64(seed);
+    let hand: Vec<f32> = hand.iter().map(|value| value + rng.random_range(-jitter..=jitter)).collect();
+    let mut picture = image::GrayImage::from_pixel(360, 160, image::Luma([250]));
+    for step in 0..6000 {
+        let t = step as f32 / 6000.0;
+        let wave = |from: usize| -> f32 {
+            let waves = (0..6).map(|k| {
+                hand[from + k] * ((k * k + 2) as f32 * 3.0 * t + 3.0 * hand[(from + k + 7) % 24]).sin()
+            });
+            waves.sum()
+        };
+        let (x, y) = (40.0 + 280.0 * t + 18.0 * wave(0), 80.0 + 20.0 * wave(12));
+        for (dx, dy) in [(0, 0), (1, 0), (0, 1), (1, 1), (2, 1), (1, 2)] {
+            let (x, y) = ((x as i32 + dx).clamp(0, 359) as u32, (y as i32 + dy).clamp(0, 159) as u32);
+            picture.put_pixel(x, y, image::Luma([30]));
+        }
+    }
+    png(&picture)
+}
+
+fn png(picture: &image::GrayImage) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+fn own(writer: u64, number: u64) -> Vec<u8> {
+    signature(&hand(writer), 0.06, writer * 1000 + number)
+}
+
+fn enrol(server: &Server, writer: u64, count: u64) {
+    let samples: Vec<String> = (0..count).map(|number| base64(&own(writer, number))).collect();
+    let body = json!({"subject": format!("writer {writer}"), "samples": samples});
+    let done = server.post("/collections/s/enrol", &body).ok();
+    assert_eq!(done["references"], json!(count), "{done}");
+}
+
+fn verify(server: &Server, writer: u64, sample: &[u8]) -> Value {
+    let body = json!({"subject": format!("writer {writer}"), "sample": base64(sample), "policy": {"target_far": 0.05}});
+    server.post("/collections/s/verify", &body).ok()
+}
+
+fn create(server: &Server) {
+    server.put("/collections/s", &json!({"signatures": {"audit": true}})).ok();
+}
+
+/// 24 writers with 5 references each; a whitening of half of them, and a calibration on the others.
+fn calibrated(server: &Server) -> Value {
+    create(server);
+    (0..24).for_each(|writer| enrol(server, writer, 5));
+    let whitening = server.post("/collections/s/whitening", &json!({"share": 0.5})).ok();
+    assert_eq!(
+        (&whitening["whitening"]["origin"], &whitening["whitening"]["subjects"]),
+        (&json!("fitted"), &json!(12))
+    );
+    server.post("/collections/s/calibrate", &json!({"target_fars": [0.05, 0.1]})).ok()
+}
+
+#[test]
+fn an_own_signature_is_accepted_anothers_is_not_and_it_is_so_after_a_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_in(dir.path(), &[]);
+    let calibration = calibrated(&server);
+    assert_eq!(
+        (&calibration["subjects"], &calibration["genuine"]),
+        (&json!(12), &json!(60)),
+        "{calibration}"
+    );
+    assert_eq!(calibration["outgrown"], json!(false));
+    let accepted =
+        (0..24).filter(|&writer| verify(&server, writer, &own(writer, 77))["decision"] == "accept").count();
+    let fooled = (0..24)
+        .filter(|&writer| verify(&server, writer, &own(writer + 500, 1))["decision"] == "accept")
+        .count();
+    assert!(accepted >= 20 && fooled <= 3, "{accepted} of 24 own, {fooled} of 24 others accepted");
+    let answer = verify(&server, 3, &own(3, 78));
+    for field in ["score", "p_value", "far", "frr", "nearest_impostor", "calibration", "quality"] {
+        assert!(!answer[field].is_null(), "{field}: {answer}");
+    }
+    assert_eq!(answer["references"].as_array().unwrap().len(), 5);
+    assert_eq!(answer["calibration"]["id"], calibration["id"]);
+    server.kill();
+    let server = Server::start_in(dir.path(), &[]);
+    let again = verify(&server, 3, &own(3, 78));
+    assert_eq!((&again["score"], &again["decision"]), (&answer["score"], &answer["decision"]));
+    let log = server.get("/collections/s/audit");
+    drop(log);
+    let path = format!("{}/collections/s/audit", server.url);
+    let text = ureq::get(&path).call().unwrap().body_mut().read_to_string().unwrap();
+    assert_eq!(text.lines().count(), 50, "every decision before the crash and after it");
+    assert_eq!(lookalike::storage::check_audit(text.as_bytes()).broken, None);
+    let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert_eq!((&first["kind"], &first["subject"]), (&json!("verify"), &json!("writer 0")));
+    let whom = server
+        .post(
+            "/collections/s/identify",
+            &json!({"sample": base64(&own(5, 90)), "policy": {"target_far": 0.2}}),
+        )
+        .ok();
+    assert_eq!(whom["candidates"][0]["subject"], json!("writer 5"), "{whom}");
+    assert_eq!(whom["searched"], json!(24));
+}
+
+#[test]
+fn copies_of_a_reference_and_pictures_without_ink_are_reviewed_never_accepted() {
+    let server = Server::start();
+    calibrated(&server);
+    let copy = verify(&server, 2, &own(2, 0));
+    assert_eq!((&copy["decision"], &copy["replay"]), (&json!("review"), &json!(true)), "{copy}");
+    assert!(copy["reasons"][0]["text"].as_str().unwrap().contains("same picture"), "{copy}");
+    // The same pixels in another file.
+    let pixels = image::load_from_memory(&own(2, 0)).unwrap().to_luma8();
+    let mut bmp = std::io::Cursor::new(Vec::new());
+    image::DynamicImage::ImageLuma8(pixels).into_rgb8().write_to(&mut bmp, image::ImageFormat::Png).unwrap();
+    assert_eq!(verify(&server, 2, bmp.get_ref())["replay"], json!(true));
+    let blank = png(&image::GrayImage::from_pixel(300, 100, image::Luma([255])));
+    let answer = verify(&server, 2, &blank);
+    assert_eq!((&answer["decision"], &answer["score"]), (&json!("review"), &Value::Null), "{answer}");
+    assert_eq!(answer["reasons"][0]["reason"], json!("unfit"));
+}
+
+#[test]
+fn unfit_and_doubled_references_are_refused_by_name_and_nothing_is_enrolled() {
+    let server = Server::start();
+    create(&server);
+    let blank = png(&image::GrayImage::from_pixel(300, 100, image::Luma([255])));
+    let dark = png(&image::GrayImage::from_fn(300, 100, |x, _| image::Luma([if x < 200 { 0 } else { 255 }])));
+    let tiny = png(&image::GrayImage::from_fn(300, 100, |x, y| {
+        image::Luma([if x < 20 && y < 12 { 0 } else { 255 }])
+    }));
+    let samples: Vec<String> =
+        [&own(1, 0), &blank, &own(1, 0), &dark, &tiny].map(|bytes| base64(bytes)).into();
+    let body = json!({"subject": "a", "samples": samples});
+    let error = server.post("/collections/s/enrol", &body).err(400);
+    for words in [
+        "samples[1]: the picture is blank",
+        "samples[2]: it is the same picture as samples[0]",
+        "samples[3]",
+        "samples[4]: the signature is too small",
+    ] {
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    assert_eq!(server.get("/collections/s/subjects").ok()["total"], json!(0));
+    let partial = server
+        .send("POST", "/collections/s/enrol", &[("X-Lookalike-Partial", "true")], body.to_string().as_bytes())
+        .ok();
+    assert_eq!(partial["references"], json!(1), "{partial}");
+    let again = server
+        .post("/collections/s/enrol", &json!({"subject": "a", "samples": [base64(&own(1, 0))]}))
+        .err(400);
+    assert!(again.contains("same picture as reference"), "{again}");
+}
+
+#[test]
+fn a_deleted_subject_leaves_nothing_and_marks_the_calibration() {
+    let server = Server::start();
+    calibrated(&server);
+    assert_eq!(server.delete("/collections/s/subjects/writer%203").ok(), json!({"deleted": 5}));
+    server.get("/collections/s/subjects/writer%203").err(404);
+    server.delete("/collections/s/subjects/writer%203").err(404);
+    let count = server.post("/collections/s/points/count", &json!({})).ok();
+    assert_eq!(count["count"], json!(115));
+    let list = server.get("/collections/s/calibrations").ok();
+    assert!(list["calibrations"][0]["stale"].as_str().unwrap().contains("deleted"), "{list}");
+    let page = server.get("/collections/s/subjects?limit=2&from=writer%203").ok();
+    assert_eq!((&page["total"], &page["subjects"][0]["subject"]), (&json!(23), &json!("writer 4")), "{page}");
+    // Another whitening: the thresholds do not hold any more.
+    server.post("/collections/s/whitening", &json!({"share": 0.6, "seed": 9})).ok();
+    let error = server
+        .post("/collections/s/verify", &json!({"subject": "writer 4", "sample": base64(&own(4, 1))}))
+        .err(409);
+    assert!(error.contains("calibrate again"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_promised_or_read_is_refused_by_name() {
+    let server = Server::start();
+    server.put("/collections/plain", &json!({"vectors": {"size": 4, "distance": "Dot"}})).ok();
+    server
+        .put("/collections/x", &json!({"signatures": {}, "vectors": {"size": 4, "distance": "Dot"}}))
+        .err(400);
+    server.put("/collections/x", &json!({"signatures": {"audits": true}})).err(400);
+    calibrated(&server);
+    let sample = base64(&own(1, 50));
+    let mut said = Vec::new();
+    for (path, body, status) in [
+        ("plain/verify", json!({"subject": "a", "sample": sample}), 400),
+        ("s/verify", json!({"sample": sample}), 400),
+        ("s/verify", json!({"subject": "nobody", "sample": sample}), 404),
+        ("s/verify", json!({"subject": "writer 1"}), 400),
+        ("s/verify", json!({"subject": "writer 1", "sample": "/etc/passwd"}), 400),
+        ("s/verify", json!({"subject": "writer 1", "sample": {"vector": [1.0]}}), 400),
+        ("s/verify", json!({"subject": "writer 1", "sample": sample, "policy": {"target_far": 2}}), 422),
+        ("s/verify", json!({"subject": "writer 1", "sample": sample, "policy": {"target_far": 0.01}}), 400),
+        ("s/verify", json!({"subject": "writer 1", "sample": sample, "policy": {}}), 422),
+        ("s/verify", json!({"subject": "writer 1", "sample": sample, "prior": 1}), 422),
+        ("s/calibrate", json!({"target_fars": [0.000_01]}), 400),
+        ("s/calibrate", json!({"against": "skilled"}), 400),
+        ("s/identify", json!({"sample": sample, "policy": {"target_far": 0.001}}), 400),
+        ("s/identify", json!({"sample": sample, "limit": 0}), 422),
+        ("s/enrol", json!({"subject": "", "samples": [sample]}), 400),
+        ("s/enrol", json!({"subject": "a", "samples": []}), 422),
+        ("s/whitening", json!({"share": 1.0}), 422),
+        ("s/whitening", json!({"subjects": ["writer 1"]}), 400),
+    ] {
+        let error = server.post(&format!("/collections/{path}"), &body).err(status);
+        said.push(format!("{path}: {error}"));
+    }
+    insta::assert_snapshot!(said.join("\n"));
+}
+
+fn cli(server: &Server, verb: &str, args: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_lookalike"))
+        .args([verb])
+        .args(if verb == "subjects" { &args[..1] } else { &[] })
+        .args(["--url", &server.url, "--collection", "s"])
+        .args(if verb == "subjects" { &args[1..] } else { args })
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn the_command_line_enrols_calibrates_verifies_and_audits() {
+    let server = Server::start();
+    calibrated(&server);
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    };
+    let (one, other) = (file("one.png", &own(900, 1)), file("other.png", &own(900, 2)));
+    let (code, out, err) = cli(&server, "enrol", &["--subject", "new", &one, &other]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(out.contains("2 reference(s)"), "{out}");
+    let report = dir.path().join("report.html").display().to_string();
+    let (code, out, err) = cli(&server, "calibrate", &["--target-far", "0.05", "--report", &report]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    let page = std::fs::read_to_string(report).unwrap();
+    assert!(
+        page.contains("<svg") && page.contains("Equal error rate") && !page.contains("<script"),
+        "{page}"
+    );
+    let codes = [(own(6, 60), "writer 6", 0), (own(700, 1), "writer 6", 3), (own(6, 0), "writer 6", 4)];
+    for (bytes, subject, expected) in codes {
+        let probe = file("probe.png", &bytes);
+        let (code, out, err) = cli(&server, "verify", &["--subject", subject, &probe]);
+        assert_eq!(code, Some(expected), "{out}{err}");
+    }
+    let (code, _, err) = cli(&server, "verify", &["--subject", "nobody", &one]);
+    assert_eq!(code, Some(1), "{err}");
+    let (code, out, err) = cli(&server, "subjects", &["list", "--json"]);
+    assert_eq!(
+        (code, serde_json::from_str::<Value>(&out).unwrap().as_array().unwrap().len()),
+        (Some(0), 25),
+        "{err}"
+    );
+    let (code, out, err) = cli(&server, "audit", &["--check"]);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.starts_with("3 lines hold, from number 1"), "{out}");
+    let (_, lines, _) = cli(&server, "audit", &[]);
+    let changed = file("audit.jsonl", lines.replace("writer 6", "writer 7").as_bytes());
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_lookalike")).args(["audit", "--check", "--file", &changed]).output();
+    assert_eq!(output.unwrap().status.code(), Some(1));
+}
+
+/// The pack of real signatures, where this machine has it: SIGNATURES_PACK names its directory.
+fn pack() -> Option<PathBuf> {
+    let named = std::env::var_os("SIGNATURES_PACK").map(PathBuf::from);
+    named.filter(|dir| dir.join("writers.csv").is_file())
+}
+
+fn real(pack: &Path, writer: usize, kind: &str, number: usize) -> Option<Vec<u8>> {
+    std::fs::read(pack.join(format!("{writer:03}/{kind}-{number:02}.png"))).ok()
+}
+
+#[test]
+fn real_signatures_of_twenty_writers_are_told_apart() {
+    let Some(pack) = pack() else {
+        eprintln!("skipped: SIGNATURES_PACK names no pack of signatures");
+        return;
+    };
+    let server = Server::start();
+    create(&server);
+    for writer in 1..=40 {
+        let samples: Vec<String> =
+            (1..=5).filter_map(|n| real(&pack, writer, "genuine", n)).map(|b| base64(&b)).collect();
+        let body = json!({"subject": format!("writer {writer}"), "samples": samples});
+        server
+            .send(
+                "POST",
+                "/collections/s/enrol",
+                &[("X-Lookalike-Partial", "true")],
+                body.to_string().as_bytes(),
+            )
+            .ok();
+    }
+    let cohort: Vec<String> = (21..=40).map(|writer| format!("writer {writer}")).collect();
+    server.post("/collections/s/whitening", &json!({"subjects": cohort})).ok();
+    let calibration = server.post("/collections/s/calibrate", &json!({"target_fars": [0.05]})).ok();
+    println!("EER {}", calibration["eer"]);
+    assert!(calibration["eer"]["value"].as_f64().unwrap() < 0.1, "{calibration}");
+    let accepts = |claimed: usize, signer: usize, kind: &str| {
+        let probes = (10..=14).filter_map(|n| real(&pack, signer, kind, n));
+        probes.filter(|probe| verify(&server, claimed as u64, probe)["decision"] == "accept").count()
+    };
+    let genuine: usize = (1..=20).map(|writer| accepts(writer, writer, "genuine")).sum();
+    let random: usize = (1..=20).map(|writer| accepts(writer, writer % 20 + 1, "genuine")).sum();
+    let forged: usize = (1..=20).map(|writer| accepts(writer, writer, "forged")).sum();
+    println!("accepted of 100: {genuine} genuine, {random} of other writers, {forged} forgeries");
+    assert!(genuine >= 85 && random <= 12, "{genuine} genuine and {random} of others of 100 accepted");
+}
