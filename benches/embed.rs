@@ -11,10 +11,6 @@ use lookalike::embed::{EmbedOptions, Embedder, ModelConfig, ModelSpec, Towers};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-/// As in the binary: large tensors come and go, and the system's allocator gives their pages back.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const DUAL: &str = r#"{
     "model_type": "vision-text-dual-encoder", "projection_dim": 256,
     "text_config": {"model_type": "bert", "vocab_size": 8000, "hidden_size": 384, "num_hidden_layers": 3,

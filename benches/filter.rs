@@ -24,9 +24,6 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc; // as in the binary
-
 const SIZE: usize = 256;
 const QUERIES: usize = 300;
 const K: usize = 10;

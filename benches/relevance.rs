@@ -16,9 +16,6 @@ use lookalike::types::{CollectionConfig, CollectionName, Distance, NamedVectors,
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc; // as in the binary
-
 const SIZE: usize = 256;
 const QUERIES: usize = 1000;
 /// Ids of noisy copies and of exact ones begin here.
