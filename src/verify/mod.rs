@@ -10,6 +10,7 @@ mod decision;
 mod platt;
 mod rates;
 mod score;
+mod shipped;
 mod whitening;
 
 pub use calibration::{
@@ -23,4 +24,5 @@ pub use decision::{
 pub use platt::{Platt, expected_calibration_error};
 pub use rates::{Comparison, Comparisons, MAX_COMPARISONS, RatePoint};
 pub use score::{Score, Template, cosine, score};
+pub use shipped::default_whitening;
 pub use whitening::{MAX_COHORT_SIGNATURES, MIN_COHORT, Whitening};
