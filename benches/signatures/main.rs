@@ -21,9 +21,6 @@ use backbone::{Backbone, Recipe};
 use pack::{Kind, Pack};
 use protocol::{Run, Scoring, cohort, leak};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc; // as in the binary
-
 const REFERENCES: [usize; 4] = [1, 3, 5, 10];
 
 /// Errors of others and how far they can be compared with those above.
