@@ -41,7 +41,7 @@ pub use config::{ModelConfig, TowerShape};
 pub use device::DeviceChoice;
 pub use dual::DualConfig;
 pub use efficientnet::{EfficientNet, Features};
-pub use signature::{SignatureFeatures, SignatureInfo};
+pub use signature::{Pooling, SignatureFeatures, SignatureInfo};
 pub use spec::ModelSpec;
 pub use text::TextEncoder;
 pub use towers::Towers;

@@ -14,11 +14,29 @@ const VERSION: u32 = 1;
 /// The canvas: width and height, pixels.
 const CANVAS: (u32, u32) = (320, 160);
 /// Blocks of the tower, ascending.
-const BLOCKS: [usize; 1] = [10];
+const BLOCKS: &[usize] = &[10];
 /// Rows and columns of the grid.
 const GRID: (usize, usize) = (2, 4);
-/// Channels of [`BLOCKS`].
-const CHANNELS: [usize; 1] = [112];
+/// Channels of each of [`BLOCKS`].
+const CHANNELS: usize = 112;
+
+/// Which numbers of the tower become features: the numbers of this module, or others in a bench that
+/// shows what they do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pooling {
+    /// Width and height of the canvas, pixels.
+    pub canvas: (u32, u32),
+    /// Blocks of the tower, ascending, 0 to 15.
+    pub blocks: Vec<usize>,
+    /// Rows and columns.
+    pub grid: (usize, usize),
+}
+
+impl Default for Pooling {
+    fn default() -> Self {
+        Pooling { canvas: CANVAS, blocks: BLOCKS.to_vec(), grid: GRID }
+    }
+}
 
 /// How a model makes features of signatures.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +50,7 @@ pub struct SignatureInfo {
 /// A signature as numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SignatureFeatures {
-    /// `SignatureInfo::dimension` values; the part of each block has norm 1.
+    /// `SignatureInfo::dimension` values of norm 1, to which each block contributes the same.
     pub features: Vec<f32>,
     /// Facts of the ink.
     pub quality: Quality,
@@ -40,7 +58,7 @@ pub struct SignatureFeatures {
 
 /// The recipe with weights of this fingerprint.
 pub(super) fn info(fingerprint: &str) -> SignatureInfo {
-    let dimension = CHANNELS.iter().sum::<usize>() * GRID.0 * GRID.1;
+    let dimension = CHANNELS * BLOCKS.len() * GRID.0 * GRID.1;
     SignatureInfo { recipe: format!("{fingerprint}-{VERSION}"), dimension }
 }
 
@@ -49,29 +67,30 @@ impl EfficientNet {
     /// for the published weights).
     ///
     /// # Errors
-    /// `Internal` if the device fails.
-    pub fn signature(&self, signature: &Signature, levels: Levels) -> Result<Vec<f32>> {
-        let (width, height) = CANVAS;
+    /// `Internal` if the device fails or the tower has no such block.
+    pub fn signature(&self, signature: &Signature, levels: Levels, pooling: &Pooling) -> Result<Vec<f32>> {
+        let (width, height) = pooling.canvas;
         let pixels = levels.of_grey(&signature.canvas(width, height));
-        let maps = self.maps(&pixels, (height as usize, width as usize), &BLOCKS)?;
+        let maps = self.maps(&pixels, (height as usize, width as usize), &pooling.blocks)?;
         let mut features = Vec::new();
         for map in &maps {
-            let mut pooled = pool(map);
+            let mut pooled = pool(map, pooling.grid);
             normalise(&mut pooled);
             features.extend(pooled);
         }
+        normalise(&mut features);
         Ok(features)
     }
 }
 
 /// The mean of each channel over each cell of the grid, cells row by row.
-fn pool(map: &Features) -> Vec<f32> {
+fn pool(map: &Features, grid: (usize, usize)) -> Vec<f32> {
     let [_, height, width, channels] = map.shape;
-    let mut pooled = Vec::with_capacity(GRID.0 * GRID.1 * channels);
-    for row in 0..GRID.0 {
-        for column in 0..GRID.1 {
+    let mut pooled = Vec::with_capacity(grid.0 * grid.1 * channels);
+    for row in 0..grid.0 {
+        for column in 0..grid.1 {
             let mut sums = vec![0.0f32; channels];
-            let (rows, columns) = (cell(row, GRID.0, height), cell(column, GRID.1, width));
+            let (rows, columns) = (cell(row, grid.0, height), cell(column, grid.1, width));
             let count = (rows.len() * columns.len()).max(1) as f32;
             for y in rows {
                 for x in columns.clone() {
@@ -106,6 +125,6 @@ impl Towers {
         let tower = self.convolutional().ok_or_else(|| {
             Error::InvalidInput("this model has no image tower that signatures can be compared with".into())
         })?;
-        tower.signature(signature, levels)
+        tower.signature(signature, levels, &Pooling::default())
     }
 }

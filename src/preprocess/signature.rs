@@ -321,11 +321,12 @@ mod tests {
 
     #[test]
     fn the_paper_leaves_no_trace() {
-        let clean = find(&wave(400, 160, 255, 30)).unwrap().canvas(224, 224);
+        let original = wave(400, 160, 255, 30);
+        let clean = find(&original).unwrap().canvas(224, 224);
         // A gradient, a grain and dust.
         let mut dirty = wave(400, 160, 0, 0);
         for (x, y, pixel) in dirty.enumerate_pixels_mut() {
-            let ink = wave(400, 160, 255, 30).get_pixel(x, y)[0] == 30;
+            let ink = original.get_pixel(x, y)[0] == 30;
             let paper = 200 + (x / 20) as u8 + ((x * 7 + y * 13) % 9) as u8;
             let dust = x % 97 == 3 && y % 41 == 5;
             *pixel = image::Rgb(
