@@ -207,22 +207,17 @@ impl Ranker for Query<'_> {
                     }
                 }
             }
-            match &self.of.beside {
-                Beside::Nothing => out.iter_mut().zip(products).for_each(|(out, value)| *out = -*value),
-                Beside::SquaredNorms(norms) => {
-                    for ((out, value), &row) in out.iter_mut().zip(products).zip(rows) {
-                        *out = self.squared_norm + norms[row as usize] - 2.0 * *value;
-                    }
-                }
-                Beside::Lifts(_) if self.lift == 0.0 => {
-                    out.iter_mut().zip(products).for_each(|(out, value)| *out = -*value);
-                }
-                Beside::Lifts(lifts) => {
-                    for ((out, value), &row) in out.iter_mut().zip(products).zip(rows) {
-                        *out = -(*value + self.lift * lifts[row as usize]);
-                    }
-                }
-            }
+            self.ranks_of(products, rows, out);
+        }
+    }
+
+    #[inline(always)]
+    fn rough_ranks(&self, rows: &[u32], out: &mut [f32]) {
+        let (Some(bits), Some(of_mean)) = (&self.of.bits, self.of_mean) else { return self.ranks(rows, out) };
+        let (mut sums, mut products) = ([0i32; AT_ONCE], [0.0f32; AT_ONCE]);
+        for (rows, out) in rows.chunks(AT_ONCE).zip(out.chunks_mut(AT_ONCE)) {
+            bits.products(rows, &self.asked(of_mean), &mut sums[..rows.len()], &mut products[..rows.len()]);
+            self.ranks_of(&products[..rows.len()], rows, out);
         }
     }
 
@@ -257,6 +252,27 @@ impl Ranker for Query<'_> {
 }
 
 impl Query<'_> {
+    /// Ranks of rows, given their products.
+    #[inline(always)]
+    fn ranks_of(&self, products: &[f32], rows: &[u32], out: &mut [f32]) {
+        match &self.of.beside {
+            Beside::Nothing => out.iter_mut().zip(products).for_each(|(out, value)| *out = -*value),
+            Beside::SquaredNorms(norms) => {
+                for ((out, value), &row) in out.iter_mut().zip(products).zip(rows) {
+                    *out = self.squared_norm + norms[row as usize] - 2.0 * *value;
+                }
+            }
+            Beside::Lifts(_) if self.lift == 0.0 => {
+                out.iter_mut().zip(products).for_each(|(out, value)| *out = -*value);
+            }
+            Beside::Lifts(lifts) => {
+                for ((out, value), &row) in out.iter_mut().zip(products).zip(rows) {
+                    *out = -(*value + self.lift * lifts[row as usize]);
+                }
+            }
+        }
+    }
+
     fn asked(&self, of_mean: f32) -> Asked<'_> {
         Asked { lines: &self.lines, step: self.worth / self.of.step, sum: self.offset / 128, of_mean }
     }
@@ -305,7 +321,9 @@ impl Query<'_> {
 
 /// A value in steps, as a byte holds it.
 fn rounded(value: f32, step: f32) -> f32 {
-    (value / step).round().clamp(-LARGEST, LARGEST)
+    let steps = (value / step).clamp(-LARGEST, LARGEST);
+    // As `round` does, which is a call where the compiler may not use the instruction for it.
+    (steps + 0.5f32.copysign(steps)).trunc()
 }
 
 /// What a sample of the rows says.
