@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod eval;
 mod exit;
+mod health;
 mod import;
 mod interrupt;
 mod manual;
@@ -70,6 +71,8 @@ enum Verb {
     Import(Box<import::ImportArgs>),
     /// Search a collection by words, by a picture, or both.
     Search(Box<search::SearchArgs>),
+    /// Ask a server whether it is ready.
+    Health(health::HealthArgs),
     /// List models.
     Models(models::ModelsArgs),
     /// Measure what this machine reaches.
@@ -161,6 +164,7 @@ pub fn run() -> ExitCode {
         Verb::Export(args) => transfer::export(&args).map(|()| ExitCode::SUCCESS),
         Verb::Import(args) => import::run(&args),
         Verb::Search(args) => search::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Health(args) => health::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Models(args) => models::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Completions(args) => {

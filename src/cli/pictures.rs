@@ -1,5 +1,7 @@
 //! Pictures in the terminal. Small by intent: a row of hits should stay on the screen.
 
+use std::io::IsTerminal;
+
 use anyhow::Context;
 use viuer::{Config, KittySupport};
 
@@ -19,7 +21,18 @@ pub fn can_be_shown() -> bool {
 /// Where the bytes are no picture.
 pub fn show(bytes: &[u8]) -> anyhow::Result<()> {
     let picture = image::load_from_memory(bytes).context("cannot be decoded")?;
-    let config = Config { absolute_offset: false, height: Some(LINES), x: 3, ..Config::default() };
+    // What is no terminal is not asked what it can, and gets half blocks.
+    let is_terminal = std::io::stdout().is_terminal();
+    let config = Config {
+        absolute_offset: false,
+        height: Some(LINES),
+        x: 3,
+        transparent: true,
+        use_kitty: is_terminal,
+        use_iterm: is_terminal,
+        use_sixel: is_terminal,
+        ..Config::default()
+    };
     viuer::print(&picture, &config).context("cannot be shown")?;
     Ok(())
 }
