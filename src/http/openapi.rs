@@ -2,6 +2,7 @@
 
 use actix_web::{HttpResponse, Responder};
 use utoipa::OpenApi;
+use utoipa::openapi::{ContentBuilder, Ref, Response, ResponseBuilder};
 
 use super::{
     adapt, audit, calibrations, collections, duplicates, embed, facet, images, payload, points, query,
@@ -41,7 +42,22 @@ struct Document;
 
 /// The document as JSON.
 pub fn document() -> utoipa::openapi::OpenApi {
-    Document::openapi()
+    let mut document = Document::openapi();
+    for path in document.paths.paths.values_mut() {
+        let operations =
+            [&mut path.get, &mut path.put, &mut path.post, &mut path.delete, &mut path.patch];
+        for operation in operations.into_iter().flatten() {
+            // Any call may be refused: keys, limits, a full queue, a read-only collection.
+            let (name, error) = ("default".to_owned(), failure());
+            operation.responses.responses.entry(name).or_insert_with(|| error.into());
+        }
+    }
+    document
+}
+
+fn failure() -> Response {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorEnvelope"))).build();
+    ResponseBuilder::new().description("the error in words").content("application/json", content).build()
 }
 
 /// This document.

@@ -307,7 +307,7 @@ fn search_prints_a_table_or_json_by_words_by_picture_and_by_both() {
 fn failures_say_what_to_do_and_have_their_exit_codes() {
     let folder = pictures(1);
     let folder = text(folder.path());
-    let server = Server::start_with(&["--api-key", "secret"]);
+    let server = Server::start_with(&["--api-key", "secret-key"]);
     for (args, code, says) in [
         (vec!["import", "c", &folder, "--url", "http://127.0.0.1:9"], 6, "lookalike serve"),
         (vec!["search", "c", "x", "--url", "http://127.0.0.1:9"], 6, "--url"),
@@ -319,7 +319,7 @@ fn failures_say_what_to_do_and_have_their_exit_codes() {
         (vec!["import", "c", "Cargo.toml", "--watch"], 1, "Cargo.toml"),
         (vec!["import", "c"], 2, "SOURCE"),
         (vec!["search", "c", "x", "--like", "3"], 2, "--like"),
-        (vec!["search", "none", "x", "--url", &server.url, "--api-key", "secret"], 1, "none"),
+        (vec!["search", "none", "x", "--url", &server.url, "--api-key", "secret-key"], 1, "none"),
     ] {
         let output = lookalike(&args);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -330,7 +330,7 @@ fn failures_say_what_to_do_and_have_their_exit_codes() {
 
 #[test]
 fn health_is_what_a_container_asks() {
-    let server = Server::start_with(&["--api-key", "secret"]);
+    let server = Server::start_with(&["--api-key", "secret-key"]);
     let output = lookalike(&["health", "--url", &server.url]);
     assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("ready"));
 }

@@ -8,7 +8,9 @@ from lookalike_client import Client
 folder = Path(os.environ.get("SAMPLES", "samples")) / "clothing"
 
 with Client(os.environ.get("LOOKALIKE_URL", "http://localhost:6333")) as client:
-    report = client.import_folder("example", folder, on_progress=lambda done, total: print(f"{done} of {total}"))
+    report = client.import_folder(
+        "example", folder, on_progress=lambda done, total: print(f"{done} of {total}")
+    )
     print(report)
     print(client.search("example", "a red dress", limit=3))
     first = client.search("example", "a red dress", limit=1)[0]

@@ -76,11 +76,15 @@ class Document:
     def judge(self, response: httpx.Response) -> None:
         """Fails where an answer is not of the shape that the document promises."""
         response.read()
-        path = next(known for pattern, known in self.paths if re.fullmatch(pattern, response.request.url.path))
+        # As it was sent: a name with a slash in it is one part.
+        asked = response.request.url.raw_path.decode().split("?")[0]
+        path = next(
+            known for pattern, known in self.paths if re.fullmatch(pattern, asked)
+        )
         operation = self.document["paths"][path][response.request.method.lower()]
         status = str(response.status_code)
-        assert status in operation["responses"] or status in ("401", "403", "429"), f"{path} answers {status}"
-        content = operation["responses"].get(status, {}).get("content", {})
+        responses = operation["responses"]
+        content = (responses.get(status) or responses["default"]).get("content", {})
         kind = response.headers.get("content-type", "").split(";")[0]
         schema = content.get(kind, {}).get("schema")
         if schema is None:
@@ -97,7 +101,7 @@ def document() -> Document:
     return Document()
 
 
-@pytest.fixture()
+@pytest.fixture
 def client(server: Server, document: Document) -> Iterator[Client]:
     http = httpx.Client(timeout=120, event_hooks={"response": [document.judge]})
     with Client(server.url, http=http) as client:
@@ -126,7 +130,9 @@ def signature(hand: int, variation: int) -> Image.Image:
     for step in range(160):
         t = step / 160
         wave = math.sin((11 + 3 * hand) * t + hand) * math.cos((3 + hand) * t)
-        points.append((20 + 280 * t + 4 * math.sin(9 * t + variation), 60 + (30 + 2 * hand) * wave + variation % 3))
+        points.append(
+            (20 + 280 * t + 4 * math.sin(9 * t + variation), 60 + (30 + 2 * hand) * wave + variation % 3)
+        )
     draw.line(points, fill=20, width=3)
     return picture
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Document, Server, paths, png, samples, signature
 from PIL import Image
 
+from conftest import Document, Server, paths, png, samples, signature
 from lookalike_client import (
     ApiError,
     AsyncClient,
@@ -36,7 +36,10 @@ def test_pictures_of_every_kind_go_in_and_are_found(client: Client, tmp_path: Pa
         pictures[10] = b"no picture"
         seen: list[tuple[int, int]] = []
         lines = client.upload_images(
-            "shop", pictures, payloads=samples()[:40], on_progress=lambda done, total: seen.append((done, total))
+            "shop",
+            pictures,
+            payloads=samples()[:40],
+            on_progress=lambda done, total: seen.append((done, total)),
         )
     assert [line.index for line in lines] == list(range(40))
     assert [line.index for line in lines if line.status != "ok"] == [10]
@@ -48,7 +51,10 @@ def test_pictures_of_every_kind_go_in_and_are_found(client: Client, tmp_path: Pa
     assert hit.payload["file"] == samples()[5]["file"]
     assert len(client.search("shop", "a shirt")) == 10
     assert client.search("shop", "a shirt", limit=1, offset=1)[0].id == client.search("shop", "a shirt")[1].id
-    assert len(client.search("shop", "a shirt", image=files[5], image_weight=0.5, without=["apple"], limit=3)) == 3
+    assert (
+        len(client.search("shop", "a shirt", image=files[5], image_weight=0.5, without=["apple"], limit=3))
+        == 3
+    )
     assert len(client.search("shop", like=hit.id, limit=2)) == 2
     vector = client.embed(texts=["a shirt"])[0]
     assert client.search("shop", vector=vector)[0].id == client.search("shop", "a shirt")[0].id
@@ -91,10 +97,12 @@ def test_points_with_words_and_numbers_are_imported_and_bad_ones_reported(client
     assert client.count("c", {"must": [{"key": "n", "range": {"gte": 65}}]}) == 5
     client.call("PUT", "/collections/c/index", {"field_name": "n", "field_schema": "integer"})
     assert client.facet("c", "n", limit=3)[0].count == 1
-    assert [group for group in client.duplicates("c", threshold=0.9999)] == []
+    assert list(client.duplicates("c", threshold=0.9999)) == []
 
 
-def test_results_are_shown_with_their_pictures_and_nothing_in_them_is_markup(client: Client, tmp_path: Path) -> None:
+def test_results_are_shown_with_their_pictures_and_nothing_in_them_is_markup(
+    client: Client, tmp_path: Path
+) -> None:
     shutil.copy(paths(1)[0], tmp_path / "a.jpg")
     client.import_folder("c", tmp_path, payload=lambda _: {"note": "<script>alert(1)</script>"})
     found = client.search("c", "x", root=tmp_path)
@@ -152,10 +160,10 @@ def test_errors_are_of_their_kinds_and_say_what_to_do(client: Client, server: Se
         client.search("c", image="https://example.org/a.jpg")
     with Client("http://127.0.0.1:9") as nowhere, pytest.raises(Unreachable, match="lookalike serve"):
         nowhere.models()
-    locked = Server("--api-key", "secret")
+    locked = Server("--api-key", "secret-key")
     with Client(locked.url) as stranger, pytest.raises(Unauthorized):
         stranger.models()
-    with Client(locked.url, api_key="secret") as friend:
+    with Client(locked.url, api_key="secret-key") as friend:
         assert friend.models()[0].name == "bundled"
     locked.stop()
 

@@ -12,7 +12,9 @@ await client.deleteCollection("example");
 await client.createCollection("example");
 const pictures = await Promise.all(lines.map(async (line) => readFile(new URL(line.file, samples))));
 const answers = await client.uploadImages("example", pictures, { payloads: lines });
-console.log(`${answers.filter((answer) => answer.status === "ok").length} of ${answers.length} pictures are in`);
+console.log(
+  `${answers.filter((answer) => answer.status === "ok").length} of ${answers.length} pictures are in`,
+);
 
 for (const hit of await client.search("example", { text: "a shirt", limit: 3 })) {
   console.log(hit.score.toFixed(3), hit.payload?.file);

@@ -5,7 +5,8 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import openapiTS, { astToString } from "openapi-typescript";
 
-const binary = process.env.TEST_BINARY ?? fileURLToPath(new URL("../../../target/debug/lookalike", import.meta.url));
+const binary =
+  process.env.TEST_BINARY ?? fileURLToPath(new URL("../../../target/debug/lookalike", import.meta.url));
 const target = new URL("../src/schema.ts", import.meta.url);
 const document = JSON.parse(execFileSync(binary, ["openapi"], { maxBuffer: 64 * 1024 * 1024 }).toString());
 const header = "// Made from the OpenAPI document by scripts/generate.mjs.\n";

@@ -146,7 +146,9 @@ export class Client {
   /** Vectors of texts, then of pictures, of unit length. */
   async embed(inputs: { texts?: string[]; pictures?: Picture[] }): Promise<number[][]> {
     const texts = (inputs.texts ?? []).map((text) => ({ text }));
-    const pictures = await Promise.all((inputs.pictures ?? []).map(async (p) => ({ image: await encoded(p) })));
+    const pictures = await Promise.all(
+      (inputs.pictures ?? []).map(async (p) => ({ image: await encoded(p) })),
+    );
     const body = { inputs: [...texts, ...pictures] };
     return (await this.call<Schemas["EmbedOut"]>("POST", "/embed", { body })).embeddings;
   }
@@ -207,27 +209,41 @@ export class Client {
   }
 
   /** All points, in the order of their ids. */
-  async *scroll(collection: string, options: { filter?: Filter; page?: number } = {}): AsyncGenerator<PointRecord> {
+  async *scroll(
+    collection: string,
+    options: { filter?: Filter; page?: number } = {},
+  ): AsyncGenerator<PointRecord> {
     let offset: PointId | null | undefined;
     do {
       const body = { limit: options.page ?? 256, filter: options.filter, offset, with_payload: true };
-      const found = await this.call<Schemas["ScrollOut"]>("POST", `${at(collection)}/points/scroll`, { body });
+      const found = await this.call<Schemas["ScrollOut"]>("POST", `${at(collection)}/points/scroll`, {
+        body,
+      });
       yield* found.points;
       offset = found.next_page_offset;
     } while (offset !== null && offset !== undefined);
   }
 
   /** The values of an indexed payload field, the most frequent first. */
-  async facet(collection: string, key: string, options: { limit?: number; filter?: Filter } = {}): Promise<FacetHit[]> {
+  async facet(
+    collection: string,
+    key: string,
+    options: { limit?: number; filter?: Filter } = {},
+  ): Promise<FacetHit[]> {
     const body = { key, limit: options.limit ?? 10, filter: options.filter };
     return (await this.call<Schemas["Facets"]>("POST", `${at(collection)}/facet`, { body })).hits;
   }
 
   /** Groups of points that are nearly the same. */
-  async *duplicates(collection: string, options: Partial<DuplicatesOptions> = {}): AsyncGenerator<DuplicateGroup> {
+  async *duplicates(
+    collection: string,
+    options: Partial<DuplicatesOptions> = {},
+  ): AsyncGenerator<DuplicateGroup> {
     let body: Partial<DuplicatesOptions> = { with_payload: true, ...options };
     for (;;) {
-      const found = await this.call<Schemas["DuplicatesOut"]>("POST", `${at(collection)}/duplicates`, { body });
+      const found = await this.call<Schemas["DuplicatesOut"]>("POST", `${at(collection)}/duplicates`, {
+        body,
+      });
       yield* found.groups;
       if (found.next_offset === null || found.next_offset === undefined) return;
       body = { ...body, offset: found.next_offset };
@@ -240,7 +256,11 @@ export class Client {
    * Sends pictures; one answer for each, in their order. One that cannot be read never fails the rest.
    * Pictures without an id get one made from their bytes, so that the same picture is one point.
    */
-  async uploadImages(collection: string, pictures: Picture[], options: UploadOptions = {}): Promise<ImageLine[]> {
+  async uploadImages(
+    collection: string,
+    pictures: Picture[],
+    options: UploadOptions = {},
+  ): Promise<ImageLine[]> {
     for (const [name, column] of Object.entries({ payloads: options.payloads, ids: options.ids })) {
       if (column && column.length !== pictures.length) {
         throw new TypeError(`${name} holds ${column.length}, pictures holds ${pictures.length}`);
@@ -263,7 +283,10 @@ export class Client {
       for (const [place, blob] of blobs.entries()) {
         form.append("image", blob, nameOf(pictures[start + place] as Picture) ?? `${start + place}`);
       }
-      const answer = await this.send("POST", `${at(collection)}/images`, { form, query: { using: options.using } });
+      const answer = await this.send("POST", `${at(collection)}/images`, {
+        form,
+        query: { using: options.using },
+      });
       const found = (await answer.text()).split("\n").filter(Boolean);
       lines.push(
         ...found
@@ -356,7 +379,11 @@ export class Client {
   }
 
   /** Whose signature is this, if anybody's? */
-  async identify(collection: string, sample: Picture, options: Policy & { limit?: number } = {}): Promise<Identification> {
+  async identify(
+    collection: string,
+    sample: Picture,
+    options: Policy & { limit?: number } = {},
+  ): Promise<Identification> {
     const body = { sample: await encoded(sample), limit: options.limit, policy: policy(options) };
     return this.call("POST", `${at(collection)}/identify`, { body });
   }
@@ -372,7 +399,8 @@ export class Client {
 
   /** All calibrations, oldest first. */
   async calibrations(collection: string): Promise<Calibration[]> {
-    return (await this.call<Schemas["CalibrationsOut"]>("GET", `${at(collection)}/calibrations`)).calibrations;
+    return (await this.call<Schemas["CalibrationsOut"]>("GET", `${at(collection)}/calibrations`))
+      .calibrations;
   }
 
   /** Fits the whitening on a cohort of the collection's subjects, which calibrations leave out. */
@@ -380,7 +408,9 @@ export class Client {
     collection: string,
     options: { share?: number; subjects?: string[]; seed?: number } = {},
   ): Promise<Whitening | null> {
-    const found = await this.call<{ whitening: Whitening | null }>("POST", `${at(collection)}/whitening`, { body: options });
+    const found = await this.call<{ whitening: Whitening | null }>("POST", `${at(collection)}/whitening`, {
+      body: options,
+    });
     return found.whitening;
   }
 }

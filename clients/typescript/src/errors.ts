@@ -42,5 +42,8 @@ export async function errorOf(response: Response): Promise<ApiError> {
   } catch {
     // Not the server's own envelope.
   }
-  return new ApiError(response.status, `no reason given; is this a lookalike server? (${text.slice(0, 200)})`);
+  return new ApiError(
+    response.status,
+    `no reason given; is this a lookalike server? (${text.slice(0, 200)})`,
+  );
 }

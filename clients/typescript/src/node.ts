@@ -59,7 +59,11 @@ export async function importFolder(
     );
     for (const line of lines) {
       if (line.status === "ok") report.imported += 1;
-      else report.errors.push({ file: fresh[line.index]?.[1].file ?? `${line.index}`, error: line.error ?? "refused" });
+      else
+        report.errors.push({
+          file: fresh[line.index]?.[1].file ?? `${line.index}`,
+          error: line.error ?? "refused",
+        });
     }
     options.onProgress?.(start + batch.length, files.length);
   }
@@ -70,7 +74,11 @@ async function picturesBelow(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const files = entries
     .filter((entry) => entry.isFile() && ENDINGS.has(extname(entry.name).toLowerCase()))
-    .map((entry) => relative(folder, join(entry.parentPath ?? entry.path, entry.name)).split(sep).join("/"))
+    .map((entry) =>
+      relative(folder, join(entry.parentPath, entry.name))
+        .split(sep)
+        .join("/"),
+    )
     .filter((file) => !file.split("/").some((part) => part.startsWith(".")));
   return files.sort();
 }

@@ -40,7 +40,9 @@ export function nameOf(picture: Picture): string | undefined {
 /** The id that the server and the command line give to a picture's bytes: UUID version 5. */
 export async function contentId(bytes: Uint8Array): Promise<string> {
   // The namespace for object identifiers of RFC 9562.
-  const namespace = [0x6b, 0xa7, 0xb8, 0x12, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8];
+  const namespace = [
+    0x6b, 0xa7, 0xb8, 0x12, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8,
+  ];
   const joined = new Uint8Array(16 + bytes.length);
   joined.set(namespace);
   joined.set(bytes, 16);

@@ -19,7 +19,10 @@ before(async () => {
 });
 after(() => server.stop());
 
-const lines = readFileSync(join(SAMPLES, "samples.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line));
+const lines = readFileSync(join(SAMPLES, "samples.jsonl"), "utf8")
+  .trim()
+  .split("\n")
+  .map((line) => JSON.parse(line));
 const bytes = (index) => new Uint8Array(readFileSync(join(SAMPLES, lines[index].file)));
 
 test("pictures go in, bad ones are reported by place, and words and pictures find them", async () => {
@@ -31,8 +34,14 @@ test("pictures go in, bad ones are reported by place, and words and pictures fin
     payloads: lines.slice(0, 70),
     onProgress: (done) => progress.push(done),
   });
-  assert.deepEqual(answers.map((line) => line.index), [...Array(70).keys()]);
-  assert.deepEqual(answers.filter((line) => line.status !== "ok").map((line) => line.index), [65]);
+  assert.deepEqual(
+    answers.map((line) => line.index),
+    [...Array(70).keys()],
+  );
+  assert.deepEqual(
+    answers.filter((line) => line.status !== "ok").map((line) => line.index),
+    [65],
+  );
   assert.deepEqual(progress, [32, 64, 70]);
   assert.equal(answers[0].id, await contentId(pictures[0]));
   const byPicture = await client.search("shop", { image: new Blob([pictures[3]]), limit: 1 });
@@ -41,7 +50,12 @@ test("pictures go in, bad ones are reported by place, and words and pictures fin
   const words = await client.search("shop", lines[3].label);
   assert.equal(words.length, 10);
   const where = { must: [{ key: "label", match: { value: lines[3].label } }] };
-  const both = await client.search("shop", { text: "red", image: pictures[3], without: ["apple"], filter: where });
+  const both = await client.search("shop", {
+    text: "red",
+    image: pictures[3],
+    without: ["apple"],
+    filter: where,
+  });
   assert.ok(both.length > 0 && both.every((hit) => hit.payload.label === lines[3].label));
   const like = await client.search("shop", { like: byPicture[0].id, limit: 2 });
   assert.equal(like.length, 2);
@@ -49,9 +63,11 @@ test("pictures go in, bad ones are reported by place, and words and pictures fin
   let scrolled = 0;
   for await (const point of client.scroll("shop", { page: 20 })) scrolled += point.payload ? 1 : 0;
   assert.equal(scrolled, await client.count("shop"));
-  await client.call("PUT", "/collections/shop/index", { body: { field_name: "label", field_schema: "keyword" } });
+  await client.call("PUT", "/collections/shop/index", {
+    body: { field_name: "label", field_schema: "keyword" },
+  });
   assert.ok((await client.facet("shop", "label"))[0].count > 0);
-  for await (const group of client.duplicates("shop", { threshold: 0.9 })) assert.ok(group.points.length > 1);
+  for await (const group of client.duplicates("shop", { threshold: 0.9 })) assert.ok(group.hits.length > 1);
 });
 
 test("models, vectors and collections are typed answers", async () => {
@@ -73,11 +89,15 @@ test("models, vectors and collections are typed answers", async () => {
 test("a folder is imported once, and what is wrong is named", async () => {
   const folder = mkdtempSync(join(tmpdir(), "pictures-"));
   mkdirSync(join(folder, "inner"));
-  for (const index of [0, 1, 2]) copyFileSync(join(SAMPLES, lines[index].file), join(folder, "inner", `${index}.jpg`));
+  for (const index of [0, 1, 2])
+    copyFileSync(join(SAMPLES, lines[index].file), join(folder, "inner", `${index}.jpg`));
   writeFileSync(join(folder, "broken.jpg"), "no picture");
   const first = await importFolder(client, "folder", folder, { payload: () => ({ album: "a" }) });
   assert.equal(first.imported, 3);
-  assert.deepEqual(first.errors.map((error) => error.file), ["broken.jpg"]);
+  assert.deepEqual(
+    first.errors.map((error) => error.file),
+    ["broken.jpg"],
+  );
   const again = await importFolder(client, "folder", folder);
   assert.deepEqual([again.imported, again.alreadyThere], [0, 3]);
   const [hit] = await client.search("folder", { image: bytes(1) });
@@ -94,7 +114,10 @@ test("signatures are enrolled, verified and identified", async () => {
   assert.equal(answer.references.length, 3);
   const nobody = await client.identify("bank", samples[3]);
   assert.equal(nobody.subject ?? null, null);
-  await assert.rejects(client.calibrate("bank", { targetFars: [0.01] }), (error) => error instanceof ApiError);
+  await assert.rejects(
+    client.calibrate("bank", { targetFars: [0.01] }),
+    (error) => error instanceof ApiError,
+  );
   const names = [];
   for await (const subject of client.subjects("bank")) names.push(subject.subject);
   assert.deepEqual(names, ["A. Smith/1"]);
@@ -104,12 +127,18 @@ test("signatures are enrolled, verified and identified", async () => {
 });
 
 test("errors say what is wrong and what kind it is", async () => {
-  await assert.rejects(client.search("none", "x"), (error) => error.isNotFound && error.message.includes("none"));
+  await assert.rejects(
+    client.search("none", "x"),
+    (error) => error.isNotFound && error.message.includes("none"),
+  );
   const nowhere = new Client("http://127.0.0.1:9");
-  await assert.rejects(nowhere.models(), (error) => error instanceof Unreachable && error.message.includes("serve"));
-  const locked = await start("--api-key", "secret");
+  await assert.rejects(
+    nowhere.models(),
+    (error) => error instanceof Unreachable && error.message.includes("serve"),
+  );
+  const locked = await start("--api-key", "secret-key");
   await assert.rejects(new Client(locked.url).models(), (error) => error.isUnauthorized);
-  assert.equal((await new Client(locked.url, { apiKey: "secret" }).models()).length, 1);
+  assert.equal((await new Client(locked.url, { apiKey: "secret-key" }).models()).length, 1);
   await locked.stop();
 });
 
@@ -130,14 +159,23 @@ test("a busy server is asked again when it says", async () => {
   busy.close();
 });
 
-for (const example of readdirSync(join(ROOT, "clients/typescript/examples")).filter((name) => name.endsWith(".mjs"))) {
+for (const example of readdirSync(join(ROOT, "clients/typescript/examples")).filter((name) =>
+  name.endsWith(".mjs"),
+)) {
   test(`example ${example} runs`, () => {
     const env = { ...process.env, LOOKALIKE_URL: server.url };
-    const said = execFileSync(process.execPath, [join("examples", example)], {
+    const said = execFileSync(process.execPath, [join("examples", example), folder()], {
       cwd: join(ROOT, "clients/typescript"),
       env,
       encoding: "utf8",
     });
     assert.ok(said.trim().length > 0);
   });
+}
+
+/** A folder of a few pictures. */
+function folder() {
+  const made = mkdtempSync(join(tmpdir(), "pictures-"));
+  for (const index of [0, 1, 2]) copyFileSync(join(SAMPLES, lines[index].file), join(made, `${index}.jpg`));
+  return made;
 }

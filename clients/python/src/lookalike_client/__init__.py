@@ -1,14 +1,23 @@
 """Client of lookalike, the vector-search database with the CLIP model inside.
 
-    from lookalike_client import Client
+from lookalike_client import Client
 
-    client = Client("http://localhost:6333")
-    client.import_folder("photos", "~/Pictures")
-    client.search("photos", "a red bicycle")
+client = Client("http://localhost:6333")
+client.import_folder("photos", "~/Pictures")
+client.search("photos", "a red bicycle")
 """
 
 from ._async import AsyncClient, PointId
-from ._errors import ApiError, Busy, Conflict, InvalidRequest, LookalikeError, NotFound, Unauthorized, Unreachable
+from ._errors import (
+    ApiError,
+    Busy,
+    Conflict,
+    InvalidRequest,
+    LookalikeError,
+    NotFound,
+    Unauthorized,
+    Unreachable,
+)
 from ._models import CalibrationOut as Calibration
 from ._models import CandidateOut as Candidate
 from ._models import CollectionOut as Collection

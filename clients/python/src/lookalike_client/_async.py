@@ -23,6 +23,7 @@ from ._models import (
     ImageLine,
     ModelOut,
     RecordOut,
+    ScoredPointOut,
     SubjectCountOut,
     SubjectOut,
     UpdatedOut,
@@ -30,7 +31,7 @@ from ._models import (
     WhiteningOut,
 )
 from ._pictures import Picture, Progress, below, chunks, content_id, encoded, load, plain_filter
-from ._results import ImportReport, SearchResult, ScoredPointOut
+from ._results import ImportReport, SearchResult
 
 PointId = int | str
 """An unsigned number, or a UUID."""
@@ -102,7 +103,9 @@ class AsyncClient:
                     method, self.url + path, json=body, headers=headers, params=params, files=files, data=data
                 )
             except httpx.TransportError as error:
-                raise Unreachable(f"cannot reach {self.url}: {error!r}; is `lookalike serve` running there?") from error
+                raise Unreachable(
+                    f"cannot reach {self.url}: {error!r}; is `lookalike serve` running there?"
+                ) from error
             if response.status_code != 429 or waited >= self._patience:
                 break
             pause = min(float(response.headers.get("retry-after", wait)), LONGEST_WAIT)
@@ -256,7 +259,9 @@ class AsyncClient:
                 return
             body["offset"] = found["next_page_offset"]
 
-    async def facet(self, collection: str, key: str, *, limit: int = 10, filter: Any = None) -> list[FacetHit]:
+    async def facet(
+        self, collection: str, key: str, *, limit: int = 10, filter: Any = None
+    ) -> list[FacetHit]:
         """The values of an indexed payload field, the most frequent first."""
         body: dict[str, Any] = {"key": key, "limit": limit}
         if filter is not None:
@@ -265,7 +270,7 @@ class AsyncClient:
         return [FacetHit.model_validate(hit) for hit in found["hits"]]
 
     async def duplicates(self, collection: str, **options: Any) -> AsyncIterator[DuplicateGroupOut]:
-        """Groups of points that are nearly the same, the largest of each page first; see the server's README."""
+        """Groups of points that are nearly the same; the options are in the server's README."""
         body = {"with_payload": True, **options}
         while True:
             found = await self.call("POST", f"/collections/{collection}/duplicates", body)
@@ -326,8 +331,8 @@ class AsyncClient:
         for name, column in (("payloads", payloads), ("ids", ids)):
             if column is not None:
                 parts.append((name, (None, json.dumps(column), "application/json")))
-        for place, (name, data) in enumerate(batch):
-            parts.append(("image", (name or f"{at + place}", data, "application/octet-stream")))
+        for place, (file, data) in enumerate(batch):
+            parts.append(("image", (file or f"{at + place}", data, "application/octet-stream")))
         params = {"using": using} if using else None
         response = await self._send("POST", f"/collections/{collection}/images", files=parts, params=params)
         lines = [ImageLine.model_validate_json(line) for line in response.text.splitlines()]
@@ -340,7 +345,9 @@ class AsyncClient:
         found: set[PointId] = set()
         for batch in chunks(list(ids), 1000):
             body = {"ids": batch, "with_payload": False, "with_vector": False}
-            found |= {point["id"] for point in await self.call("POST", f"/collections/{collection}/points", body)}
+            found |= {
+                point["id"] for point in await self.call("POST", f"/collections/{collection}/points", body)
+            }
         return found
 
     async def import_folder(
@@ -432,7 +439,9 @@ class AsyncClient:
     async def _points(self, collection: str, group: list[dict[str, Any]], report: ImportReport) -> None:
         headers = {"x-lookalike-partial": "true"}
         body = {"points": group}
-        done = await self._model(UpdatedOut, "PUT", f"/collections/{collection}/points", body, headers=headers)
+        done = await self._model(
+            UpdatedOut, "PUT", f"/collections/{collection}/points", body, headers=headers
+        )
         failed = {item.index: item.error for item in done.failed or []}
         for place, point in enumerate(group):
             if place in failed:
@@ -606,7 +615,9 @@ def _query(
     return {"object": parts}
 
 
-def _policy(target_far: float | None, review_far: float | None, threshold: float | None) -> dict[str, float] | None:
+def _policy(
+    target_far: float | None, review_far: float | None, threshold: float | None
+) -> dict[str, float] | None:
     given = {"target_far": target_far, "review_far": review_far, "threshold": threshold}
     return {key: value for key, value in given.items() if value is not None} or None
 

@@ -82,9 +82,8 @@ def below(folder: str | os.PathLike[str]) -> list[Path]:
     root = Path(folder)
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is no folder")
-    hidden = lambda path: any(part.startswith(".") for part in path.relative_to(root).parts)  # noqa: E731
     found = (path for path in root.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
-    return sorted(path for path in found if not hidden(path))
+    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(root).parts))
 
 
 def plain_filter(filter: Any) -> Any:

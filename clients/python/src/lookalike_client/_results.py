@@ -85,7 +85,8 @@ class SearchResult(Sequence[ScoredPointOut]):
             return ""
         data = base64.b64encode(path.read_bytes()).decode()
         alt = html.escape(name, quote=True)
-        return f'<img src="data:image/{kind};base64,{data}" alt="{alt}" style="width:160px;height:120px;object-fit:contain">'
+        style = "width:160px;height:120px;object-fit:contain"
+        return f'<img src="data:image/{kind};base64,{data}" alt="{alt}" style="{style}">'
 
 
 def _words(payload: dict[str, Any] | None) -> str:
