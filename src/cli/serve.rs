@@ -1,8 +1,10 @@
 //! `lookalike serve`: loads the model, opens the data, listens, and stops without losing
 //! anything on SIGINT or SIGTERM.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use super::client::Client;
 use super::{SettingsArgs, banner};
 use crate::config::{self, Settings};
 use crate::embed::{DeviceChoice, EmbedOptions, Embedder, ModelSpec};
@@ -13,6 +15,8 @@ use crate::preprocess;
 use crate::storage::StoreOptions;
 
 const MIB: usize = 1024 * 1024;
+/// A call on a server of one's own ends after this time.
+const WORK: Duration = Duration::from_secs(600);
 
 /// A server that listens, and what stands behind it.
 pub struct Started {
@@ -49,6 +53,34 @@ pub fn start(settings: &Settings) -> Result<Started> {
         began.elapsed(),
     );
     Ok(Started { bound, engine, banner })
+}
+
+/// Runs blocking work against a server of its own on a free port of this machine, which then stops
+/// cleanly; Ctrl-C stops the server too.
+///
+/// # Errors
+/// Where the server does not start, and of the work.
+pub fn around<T: Send + 'static>(
+    mut settings: Settings,
+    work: impl FnOnce(&Client) -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    settings.host = Ipv4Addr::LOCALHOST.into();
+    settings.port = 0;
+    actix_web::rt::System::new().block_on(async move {
+        let started = start(&settings)?;
+        let client =
+            Client::new(&format!("http://{}", started.bound.address), settings.api_key.clone(), WORK);
+        let handle = started.bound.server.handle();
+        let working = tokio::task::spawn_blocking(move || work(&client));
+        let watch = actix_web::rt::spawn(async move {
+            let done = working.await;
+            handle.stop(true).await;
+            done
+        });
+        started.bound.server.await?;
+        stop(&started.engine)?;
+        watch.await??
+    })
 }
 
 /// After the last request: makes the stop a clean one.

@@ -41,6 +41,7 @@ pub use config::{ModelConfig, TowerShape};
 pub use device::DeviceChoice;
 pub use dual::DualConfig;
 pub use efficientnet::{EfficientNet, Features};
+pub use files::model_cache;
 pub use signature::{Pooling, SignatureFeatures, SignatureInfo};
 pub use spec::ModelSpec;
 pub use text::TextEncoder;

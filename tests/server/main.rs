@@ -12,6 +12,7 @@ mod durability;
 mod eval;
 mod guard;
 mod images;
+mod import;
 mod model;
 mod process;
 mod queries;
