@@ -116,6 +116,12 @@ struct SettingsArgs {
     /// Serve other machines without a key
     #[arg(long)]
     insecure: bool,
+    /// Keep no small copies of ingested pictures
+    #[arg(long)]
+    no_thumbnails: bool,
+    /// Keep ingested picture files as they are, beside their points
+    #[arg(long)]
+    originals: bool,
 }
 
 fn parse_device(text: &str) -> Result<Device, String> {
@@ -139,6 +145,8 @@ impl SettingsArgs {
             offline: self.offline.then_some(true),
             api_key: self.api_key.clone(),
             insecure: self.insecure.then_some(true),
+            thumbnails: self.no_thumbnails.then_some(false),
+            originals: self.originals.then_some(true),
         };
         Settings::read(self.config.as_deref(), &overrides)
     }

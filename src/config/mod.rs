@@ -14,6 +14,10 @@ use crate::error::{Error, Result};
 /// The file that is read where no other is named, if it is there.
 pub const DEFAULT_FILE: &str = "lookalike.toml";
 
+/// Largest file that is kept as an original, MiB: with its point it is one change of the log, of at most
+/// 64 MiB.
+pub const MAX_ORIGINAL_MIB: usize = 32;
+
 /// Where the towers run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
@@ -82,6 +86,10 @@ pub struct Settings {
     pub compact_from_mib: usize,
     /// MiB that must stay free on the disk; below them only deletes are taken, answered 507.
     pub min_free_disk_mib: usize,
+    /// A small JPEG of every ingested picture is kept with its point.
+    pub thumbnails: bool,
+    /// Every ingested picture file is kept with its point, as it was sent.
+    pub originals: bool,
 }
 
 impl Default for Settings {
@@ -110,6 +118,8 @@ impl Default for Settings {
             http_workers: 0,
             compact_from_mib: 8,
             min_free_disk_mib: 256,
+            thumbnails: true,
+            originals: false,
         }
     }
 }
@@ -152,6 +162,12 @@ pub struct Overrides {
     /// See [`Settings::insecure`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub insecure: Option<bool>,
+    /// See [`Settings::thumbnails`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thumbnails: Option<bool>,
+    /// See [`Settings::originals`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub originals: Option<bool>,
 }
 
 impl Settings {
@@ -209,6 +225,13 @@ impl Settings {
                     "settings: {name} must have at least 8 characters, all of them ASCII"
                 )));
             }
+        }
+        if self.originals && self.max_image_mib > MAX_ORIGINAL_MIB {
+            return Err(Error::InvalidInput(format!(
+                "settings: max_image_mib is {}, with originals it must be at most {MAX_ORIGINAL_MIB}: a file is \
+                 written with its point as one change",
+                self.max_image_mib
+            )));
         }
         let open = !self.host.is_loopback() && self.api_key.is_none() && !self.insecure;
         if open {
