@@ -50,30 +50,20 @@ impl Buffer {
     pub fn as_slice<T: Number>(&self) -> &[T] {
         // SAFETY: the lines are initialised, live as long as the borrow, are aligned for every `Number`,
         // and a whole number of `T` fits a line; any bytes are a valid `T`.
-        unsafe {
-            std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * (LINE / size_of::<T>()))
-        }
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * (LINE / size_of::<T>())) }
     }
 
     /// As [`Buffer::as_slice`], to write.
     pub fn as_mut_slice<T: Number>(&mut self) -> &mut [T] {
         // SAFETY: as above; the borrow is exclusive, and any `T` leaves valid bytes behind.
         unsafe {
-            std::slice::from_raw_parts_mut(
-                self.0.as_mut_ptr().cast(),
-                self.0.len() * (LINE / size_of::<T>()),
-            )
+            std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len() * (LINE / size_of::<T>()))
         }
     }
 
     /// The first `count` numbers for several threads.
     pub fn share<T: Number>(&mut self, count: usize) -> Cells<'_, T> {
         Cells::new(&mut self.as_mut_slice()[..count])
-    }
-
-    /// Bytes that it takes.
-    pub fn bytes(&self) -> usize {
-        self.0.len() * LINE
     }
 }
 
@@ -131,6 +121,17 @@ impl<'a, T> Cells<'a, T> {
         self.len
     }
 
+    /// Some of it, shared as well.
+    ///
+    /// # Panics
+    /// Where the range lies outside.
+    pub fn range(&self, range: Range<usize>) -> Cells<'a, T> {
+        assert!(range.start <= range.end && range.end <= self.len);
+        // SAFETY: the range lies within the slice.
+        let start = unsafe { self.start.add(range.start) };
+        Cells { start, len: range.end - range.start, life: PhantomData }
+    }
+
     /// Some of it to read.
     ///
     /// # Safety
@@ -168,7 +169,7 @@ mod tests {
     #[test]
     fn a_buffer_is_zero_at_first_aligned_and_never_shrinks() {
         let mut buffer = Buffer::zeroed(100);
-        assert_eq!((buffer.bytes(), buffer.as_slice::<f32>().len()), (128, 32));
+        assert_eq!(buffer.as_slice::<f32>().len(), 32);
         assert!(buffer.as_slice::<u8>().iter().all(|b| *b == 0));
         buffer.as_mut_slice::<u16>().fill(7);
         buffer.grow(10);

@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 
 use pulp::{Simd, WithSimd};
 
+use super::Precision;
+
 /// A set of instructions.
 #[derive(Debug, Clone, Copy)]
 pub struct Isa {
@@ -87,12 +89,17 @@ impl Isa {
         }
     }
 
-    /// Has tiles.
-    pub(super) fn tiles(&self) -> bool {
-        #[cfg(target_arch = "x86_64")]
-        return matches!(self.level, Level::Amx(_));
-        #[cfg(not(target_arch = "x86_64"))]
-        false
+    /// What it computes faster than f32, fastest first.
+    pub fn faster_than_f32(&self) -> Vec<Precision> {
+        match self.level {
+            #[cfg(target_arch = "x86_64")]
+            Level::Amx(_) => vec![Precision::Int8, Precision::Bf16],
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(_) if self.bf16 => vec![Precision::Int8, Precision::Bf16],
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(_) | Level::Avx2(_) => vec![Precision::Int8],
+            _ => Vec::new(),
+        }
     }
 
     /// Compile `op` for the widest vectors and run it.

@@ -170,7 +170,7 @@ impl Linear {
                 let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
                 let mut sum = 0i32;
                 for (k, value) in row.iter().enumerate() {
-                    let byte = (value / scale).round_ties_even().clamp(-127.0, 127.0) as i8;
+                    let byte = (value / scale + math::ROUND).to_bits() as i8; // at most 127 either way
                     panel[(k / 4 * PANEL + column) * 4 + k % 4] = byte;
                     sum += i32::from(byte);
                 }
@@ -187,11 +187,6 @@ impl Linear {
     /// Numbers that come out.
     pub fn outputs(&self) -> usize {
         self.outputs
-    }
-
-    /// Bytes of the packed weights.
-    pub fn bytes(&self) -> usize {
-        self.panels.bytes() + 4 * (self.scale.len() + self.sums.len() + self.bias.len())
     }
 
     pub(super) fn format(&self) -> Format {
@@ -211,9 +206,27 @@ impl Linear {
     /// # Panics
     /// Where the lengths do not fit.
     pub fn forward(&self, pool: &Pool, scratch: &mut Scratch, input: &[f32], then: Then, out: &mut [f32]) {
-        let count = input.len() / self.inputs;
-        assert!(input.len() == count * self.inputs && out.len() == count * self.outputs);
-        scratch.threads(pool.threads(), self.scratch());
+        assert!(input.len() / self.inputs == out.len() / self.outputs);
+        let fill =
+            |row: usize, line: &mut [f32]| line.copy_from_slice(&input[row * self.inputs..][..self.inputs]);
+        self.forward_with(pool, scratch, fill, then, out);
+    }
+
+    /// As [`Linear::forward`], for rows that `fill` makes one by one: it gets a row's number and place.
+    ///
+    /// # Panics
+    /// Where `out` is not a whole number of rows.
+    pub fn forward_with(
+        &self,
+        pool: &Pool,
+        scratch: &mut Scratch,
+        fill: impl Fn(usize, &mut [f32]) + Sync,
+        then: Then,
+        out: &mut [f32],
+    ) {
+        let count = out.len() / self.outputs;
+        assert!(out.len() == count * self.outputs);
+        scratch.threads(pool.threads(), self.scratch().max(4 * self.inputs));
         let rows = scratch.left.rows(self.format(), count, self.inputs);
         let out = Cells::new(out);
         let target = match then.add {
@@ -223,7 +236,21 @@ impl Linear {
         let finish = Finish { activation: then.activation, target };
         let threads = Cells::new(&mut scratch.threads);
         pool.run(|team| {
-            prepare(self.isa, team, input, rows);
+            each_tile(team, count, |range| {
+                // SAFETY: each thread has its own place.
+                let scratch = unsafe { &mut threads.part(team.rank()..team.rank() + 1)[0] };
+                let line = &mut scratch.extra.as_mut_slice::<f32>()[..self.inputs];
+                self.isa.vectorise(
+                    #[inline(always)]
+                    || {
+                        for row in range {
+                            fill(row, line);
+                            // SAFETY: this task alone has these rows.
+                            unsafe { rows.write(row, line) }
+                        }
+                    },
+                );
+            });
             self.multiply(team, rows, finish, threads);
         });
     }
@@ -258,12 +285,9 @@ impl Linear {
         scratch: &mut ThreadScratch,
     ) {
         let weights = &self.panels.as_slice::<u8>()[panel * self.panel_bytes..][..self.panel_bytes];
-        let (tile, extra) = scratch.split();
+        let ([mut tile, mut other], extra) = scratch.split();
         // SAFETY: rows are written in an earlier step, and only read in this one.
         let left = unsafe { rows.data.view(0..rows.data.len()) };
-        let mut finish = |row: usize, count: usize, tile: &[f32; 1024]| {
-            self.finish(rows, row, count, panel, finish, tile);
-        };
         match self.kernel {
             Kernel::Float => {
                 let right = floats(weights);
@@ -282,7 +306,7 @@ impl Linear {
                         tile,
                         tile_stride: PANEL,
                     });
-                    finish(row, count, tile);
+                    self.finish(rows, row, count, panel, finish, tile);
                 }
             }
             #[cfg(target_arch = "x86_64")]
@@ -295,14 +319,18 @@ impl Linear {
                 };
                 let planes = (rows.plane, self.panel_bytes / 2);
                 let whole = range.len() / 32 * 32;
-                for (range, count) in
-                    [(range.start..range.start + whole, 32), (range.start + whole..range.end, range.len() - whole)]
-                {
+                for (range, count) in [
+                    (range.start..range.start + whole, 32),
+                    (range.start + whole..range.end, range.len() - whole),
+                ] {
                     if range.is_empty() {
                         continue;
                     }
                     // SAFETY: this kernel is chosen only where tiles were granted.
                     let tiles = unsafe { super::amx::Tiles::new(count) };
+                    // A tile is finished while the next one is multiplied: what tiles store can only be
+                    // read after a while.
+                    let mut before = None;
                     for row in range.step_by(32) {
                         let block = super::amx::Block {
                             left: left[rows.offset(row)..].as_ptr(),
@@ -319,7 +347,13 @@ impl Linear {
                                 _ => tiles.bytes(block, tile),
                             }
                         }
-                        finish(row, tiles.rows(), tile);
+                        if let Some(row) = before.replace(row) {
+                            self.finish(rows, row, tiles.rows(), panel, finish, other);
+                        }
+                        std::mem::swap(&mut tile, &mut other);
+                    }
+                    if let Some(row) = before {
+                        self.finish(rows, row, tiles.rows(), panel, finish, other);
                     }
                 }
             }
@@ -340,7 +374,7 @@ impl Linear {
                         Kernel::Avx2Bytes => unsafe { bytes::avx2(block, tile) },
                         _ => bytes::plain(block, tile),
                     }
-                    finish(row, count, tile);
+                    self.finish(rows, row, count, panel, finish, tile);
                 }
             }
         }
@@ -387,9 +421,9 @@ impl Linear {
             }
             match finish.activation {
                 Activation::None => {}
-                Activation::QuickGelu => values.iter_mut().for_each(|v| *v = math::quick_gelu(*v)),
-                Activation::Gelu => values.iter_mut().for_each(|v| *v = math::gelu(*v)),
-                Activation::Relu6 => values.iter_mut().for_each(|v| *v = v.clamp(0.0, 6.0)),
+                Activation::QuickGelu => each(&mut values, math::quick_gelu),
+                Activation::Gelu => each(&mut values, math::gelu),
+                Activation::Relu6 => each(&mut values, math::relu6),
             }
             let width = PANEL.min(self.outputs - panel * PANEL);
             match finish.target {
@@ -404,12 +438,27 @@ impl Linear {
                     match (finish.target, to.first_chunk_mut::<32>()) {
                         (Target::Store(_), Some(to)) => *to = values,
                         (Target::Store(_), None) => to.copy_from_slice(&values[..width]),
-                        (_, Some(to)) => to.iter_mut().zip(&values).for_each(|(to, v)| *to += v),
-                        (_, None) => to.iter_mut().zip(&values).for_each(|(to, v)| *to += v),
+                        (_, Some(to)) => {
+                            for i in 0..32 {
+                                to[i] += values[i];
+                            }
+                        }
+                        (_, None) => {
+                            for (to, value) in to.iter_mut().zip(&values) {
+                                *to += value;
+                            }
+                        }
                     }
                 }
             }
         }
+    }
+}
+
+#[inline(always)]
+fn each(values: &mut [f32; 32], function: impl Fn(f32) -> f32) {
+    for value in values {
+        *value = function(*value);
     }
 }
 
@@ -458,7 +507,7 @@ impl Scratch {
 /// What one thread needs.
 #[derive(Debug)]
 pub(super) struct ThreadScratch {
-    tile: Box<Tile>,
+    tiles: Box<[Tile; 2]>,
     pub extra: Buffer,
 }
 
@@ -469,14 +518,15 @@ struct Tile([f32; 1024]);
 
 impl Default for ThreadScratch {
     fn default() -> Self {
-        ThreadScratch { tile: Box::new(Tile([0.0; 1024])), extra: Buffer::default() }
+        ThreadScratch { tiles: Box::new([Tile([0.0; 1024]), Tile([0.0; 1024])]), extra: Buffer::default() }
     }
 }
 
 impl ThreadScratch {
-    /// A tile of 32 by 32, and the rest.
-    fn split(&mut self) -> (&mut [f32; 1024], &mut [u32]) {
-        (&mut self.tile.0, self.extra.as_mut_slice())
+    /// Two tiles of 32 by 32, and the rest.
+    fn split(&mut self) -> ([&mut [f32; 1024]; 2], &mut [u32]) {
+        let [one, two] = &mut *self.tiles;
+        ([&mut one.0, &mut two.0], self.extra.as_mut_slice())
     }
 }
 

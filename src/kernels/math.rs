@@ -44,15 +44,20 @@ pub(super) fn gelu(x: f32) -> f32 {
     x * share
 }
 
+/// Between 0 and 6.
+#[inline(always)]
+pub(super) fn relu6(x: f32) -> f32 {
+    x.clamp(0.0, 6.0)
+}
+
 /// The sum in sixteen lanes, one after the other at the end.
 #[inline(always)]
 pub(super) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0f32; 16];
-    let chunks = values.chunks_exact(16);
-    let rest = chunks.remainder();
+    let (chunks, rest) = values.as_chunks::<16>();
     for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += term(*value);
+        for i in 0..16 {
+            lanes[i] += term(chunk[i]);
         }
     }
     lanes.iter().sum::<f32>() + rest.iter().map(|value| term(*value)).sum::<f32>()
@@ -62,17 +67,24 @@ pub(super) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
 #[inline(always)]
 pub(super) fn range(values: &[f32]) -> (f32, f32) {
     let (mut low, mut high) = ([f32::INFINITY; 16], [f32::NEG_INFINITY; 16]);
-    let mut take = |chunk: &[f32]| {
-        for ((low, high), value) in low.iter_mut().zip(&mut high).zip(chunk) {
-            *low = if *value < *low { *value } else { *low };
-            *high = if *value > *high { *value } else { *high };
+    let (chunks, rest) = values.as_chunks::<16>();
+    for chunk in chunks {
+        for i in 0..16 {
+            low[i] = if chunk[i] < low[i] { chunk[i] } else { low[i] };
+            high[i] = if chunk[i] > high[i] { chunk[i] } else { high[i] };
         }
-    };
-    let chunks = values.chunks_exact(16);
-    let rest = chunks.remainder();
-    chunks.for_each(&mut take);
-    take(rest);
+    }
+    for value in rest {
+        low[0] = if *value < low[0] { *value } else { low[0] };
+        high[0] = if *value > high[0] { *value } else { high[0] };
+    }
     (low.into_iter().fold(f32::INFINITY, f32::min), high.into_iter().fold(f32::NEG_INFINITY, f32::max))
+}
+
+/// The nearest integer of a number from 0 to 255.
+#[inline(always)]
+pub(super) fn byte(x: f32) -> u8 {
+    (x + ROUND).to_bits() as u8
 }
 
 /// The nearest bf16, ties to even.

@@ -11,8 +11,10 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+mod attention;
 mod buffer;
 mod bytes;
+mod encoder;
 mod float;
 mod isa;
 mod linear;
@@ -22,6 +24,7 @@ mod team;
 #[cfg(test)]
 mod tests;
 
+pub use encoder::{Encoder, EncoderScratch, LayerWeights, Norm, Order, Shape};
 pub use isa::Isa;
 pub use linear::{Dense, Linear, Scratch, Then};
 pub use team::{MAX_THREADS, Pool, Team};

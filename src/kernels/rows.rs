@@ -72,11 +72,6 @@ impl RowBuffer {
             low: self.low.share(padded),
         }
     }
-
-    /// Bytes that it takes.
-    pub fn bytes(&self) -> usize {
-        self.data.bytes() + self.scale.bytes() + self.low.bytes()
-    }
 }
 
 /// Prepared rows, shared by the threads of a run.
@@ -137,15 +132,14 @@ impl<'a> Rows<'a> {
                 for (at, chunk) in values.chunks(64).enumerate() {
                     // SAFETY: a line of this row, which the caller has for himself.
                     let line = unsafe { self.part::<u8>(self.line(row, at, 0)) };
-                    let quantise = |value: f32| ((value - low) * inverse + math::ROUND).to_bits() as u8;
                     if let Some(chunk) = chunk.first_chunk::<64>() {
                         for (to, value) in line.iter_mut().zip(chunk) {
-                            *to = quantise(*value);
+                            *to = math::byte((*value - low) * inverse);
                         }
                     } else {
                         line.fill(0);
                         for (to, value) in line.iter_mut().zip(chunk) {
-                            *to = quantise(*value);
+                            *to = math::byte((*value - low) * inverse);
                         }
                     }
                 }
@@ -199,7 +193,13 @@ impl<'a> Rows<'a> {
             }
             Format::Thirds => {
                 // SAFETY: lines of this part of the row, one in each plane.
-                let [a, b, c] = [0, 1, 2].map(|plane| unsafe { self.part::<u16>(self.line(row, at, plane)) });
+                let (a, b, c) = unsafe {
+                    (
+                        self.part::<u16>(self.line(row, at, 0)),
+                        self.part::<u16>(self.line(row, at, 1)),
+                        self.part::<u16>(self.line(row, at, 2)),
+                    )
+                };
                 for (((a, b), c), value) in a.iter_mut().zip(b).zip(c).zip(values) {
                     let [high, middle, low] = math::thirds(*value);
                     (*a, *b, *c) = ((high >> 16) as u16, (middle >> 16) as u16, (low >> 16) as u16);
@@ -237,8 +237,9 @@ mod tests {
         let data = unsafe { rows.data.view(0..rows.data.len()) };
         let number = |at: usize| -> f64 {
             let bytes = LINE / rows.format.per_line();
-            let place =
-                |plane| rows.line(row, at / rows.format.per_line(), plane) + at % rows.format.per_line() * bytes;
+            let place = |plane| {
+                rows.line(row, at / rows.format.per_line(), plane) + at % rows.format.per_line() * bytes
+            };
             let half = |plane| {
                 f64::from(half::bf16::from_le_bytes([data[place(plane)], data[place(plane) + 1]]).to_f32())
             };

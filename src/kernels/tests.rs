@@ -77,7 +77,13 @@ fn tiles_in_three_parts_are_as_exact_as_f32() {
     for isa in Isa::available() {
         let mut out = vec![0.0; count * outputs];
         let then = Then { activation: Activation::None, add: false };
-        Linear::new(isa, Precision::F32, &[layer]).forward(&pool, &mut Scratch::default(), &input, then, &mut out);
+        Linear::new(isa, Precision::F32, &[layer]).forward(
+            &pool,
+            &mut Scratch::default(),
+            &input,
+            then,
+            &mut out,
+        );
         let off = out.iter().zip(&expected).map(|(got, (sum, _))| (f64::from(*got) - sum).powi(2));
         let size = expected.iter().map(|(sum, _)| sum.powi(2)).sum::<f64>();
         let error = (off.sum::<f64>() / size).sqrt();
@@ -89,10 +95,10 @@ fn tiles_in_three_parts_are_as_exact_as_f32() {
 #[test]
 fn layers_side_by_side_are_the_layers_one_by_one_with_their_activation() {
     let inputs = 40;
-    let (input, one, two) = (numbers(5 * inputs, 1, 2.0), numbers(7 * inputs, 2, 0.5), numbers(35 * inputs, 3, 0.5));
+    let (input, one, two) =
+        (numbers(5 * inputs, 1, 2.0), numbers(7 * inputs, 2, 0.5), numbers(35 * inputs, 3, 0.5));
     let bias = numbers(35, 4, 1.0);
-    let (one, two) =
-        (Dense { weight: &one, bias: &[], inputs }, Dense { weight: &two, bias: &bias, inputs });
+    let (one, two) = (Dense { weight: &one, bias: &[], inputs }, Dense { weight: &two, bias: &bias, inputs });
     let pool = Pool::new(2).unwrap();
     for isa in Isa::available() {
         for activation in [Activation::None, Activation::QuickGelu, Activation::Gelu, Activation::Relu6] {
