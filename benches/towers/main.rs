@@ -54,7 +54,8 @@ fn towers(folder: &str, precision: Precision) -> Towers {
     let config = ModelConfig::parse(&config, SIDE).unwrap();
     let path = format!("{folder}/model.safetensors");
     let mut tensors: HashMap<String, Tensor> = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
-    Towers::with_precision(&config, &Device::Cpu, precision, |name, _| Ok(tensors.remove(name).unwrap())).unwrap()
+    Towers::with_precision(&config, &Device::Cpu, precision, |name, _| Ok(tensors.remove(name).unwrap()))
+        .unwrap()
 }
 
 /// Resident megabytes of this process.

@@ -90,8 +90,10 @@ pub(super) struct Block {
     pub down: usize,
     /// The weights.
     pub right: *const u8,
-    /// Lines of a row.
+    /// Lines of a row, at least 1.
     pub lines: usize,
+    /// Begin at zero; otherwise at the sums in the tile.
+    pub fresh: bool,
 }
 
 // Assembly cannot be generic: the two products differ in one instruction.
@@ -103,13 +105,18 @@ macro_rules! product {
         /// `left` has `lines` tiles for its first 16 rows and, of more than 16 rows, as many for the others;
         /// `right` has `lines` times 2048 bytes.
         pub unsafe fn $name(&self, block: Block, tile: &mut [f32; 1024]) {
-            let Block { left, down, right, lines } = block;
+            let Block { left, down, right, lines, fresh } = block;
             if self.rows > 16 {
                 // SAFETY: the caller vouches for the factors; the tile holds the 32 rows of 128 bytes that are stored;
                 // the shapes were set by `new`.
                 unsafe {
                     asm!(
+                        "test {fresh}, {fresh}", "jz 3f",
                         "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+                        "jmp 2f",
+                        "3:",
+                        "tileloadd tmm0, [{tile} + {wide}]", "tileloadd tmm1, [{tile} + {wide} + 64]",
+                        "tileloadd tmm2, [{tile} + {wide} + 2048]", "tileloadd tmm3, [{tile} + {wide} + 2112]",
                         "2:",
                         "tileloadd tmm6, [{right} + {wide}]",
                         "tileloadd tmm4, [{left} + {line}]",
@@ -128,6 +135,7 @@ macro_rules! product {
                         left = inout(reg) left => _, lower = inout(reg) left.wrapping_add(down) => _,
                         right = inout(reg) right => _, lines = inout(reg) lines => _,
                         line = in(reg) 64usize, wide = in(reg) 128usize, tile = in(reg) tile.as_mut_ptr(),
+                        fresh = in(reg) u64::from(fresh),
                         out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
                         out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
                         options(nostack),
@@ -137,7 +145,11 @@ macro_rules! product {
                 // SAFETY: as above, for 16 rows.
                 unsafe {
                     asm!(
+                        "test {fresh}, {fresh}", "jz 3f",
                         "tilezero tmm0", "tilezero tmm1",
+                        "jmp 2f",
+                        "3:",
+                        "tileloadd tmm0, [{tile} + {wide}]", "tileloadd tmm1, [{tile} + {wide} + 64]",
                         "2:",
                         "tileloadd tmm6, [{right} + {wide}]",
                         "tileloadd tmm4, [{left} + {line}]",
@@ -151,6 +163,7 @@ macro_rules! product {
                         left = inout(reg) left => _, right = inout(reg) right => _,
                         lines = inout(reg) lines => _,
                         line = in(reg) 64usize, wide = in(reg) 128usize, tile = in(reg) tile.as_mut_ptr(),
+                        fresh = in(reg) u64::from(fresh),
                         out("tmm0") _, out("tmm1") _, out("tmm4") _, out("tmm6") _, out("tmm7") _,
                         options(nostack),
                     );
@@ -170,13 +183,18 @@ impl Tiles {
     /// # Safety
     /// As the others, for each part.
     pub unsafe fn thirds(&self, block: Block, plane: (usize, usize), tile: &mut [f32; 1024]) {
-        let Block { left, down, right, lines } = block;
+        let Block { left, down, right, lines, fresh } = block;
         // Parts a, b, c of the left by A, B, C of the right: aA, aB, aC, bA, bB, cA; the rest is below 2^-24.
         if self.rows > 16 {
             // SAFETY: as for `bf16`.
             unsafe {
                 asm!(
-                    "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+                    "test {fresh}, {fresh}", "jz 3f",
+                        "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+                        "jmp 2f",
+                        "3:",
+                        "tileloadd tmm0, [{tile} + {wide}]", "tileloadd tmm1, [{tile} + {wide} + 64]",
+                        "tileloadd tmm2, [{tile} + {wide} + 2048]", "tileloadd tmm3, [{tile} + {wide} + 2112]",
                     "2:",
                     // c by A
                     "lea {at}, [{left} + 2*{up}]",
@@ -223,6 +241,7 @@ impl Tiles {
                     lines = inout(reg) lines => _, at = out(reg) _,
                     up = in(reg) plane.0, across = in(reg) plane.1, down = in(reg) down,
                     line = in(reg) 64usize, wide = in(reg) 128usize, tile = in(reg) tile.as_mut_ptr(),
+                        fresh = in(reg) u64::from(fresh),
                     out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
                     out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
                     options(nostack),
@@ -232,7 +251,11 @@ impl Tiles {
             // SAFETY: as above, for 16 rows.
             unsafe {
                 asm!(
-                    "tilezero tmm0", "tilezero tmm1",
+                    "test {fresh}, {fresh}", "jz 3f",
+                        "tilezero tmm0", "tilezero tmm1",
+                        "jmp 2f",
+                        "3:",
+                        "tileloadd tmm0, [{tile} + {wide}]", "tileloadd tmm1, [{tile} + {wide} + 64]",
                     "2:",
                     "lea {at}, [{left} + 2*{up}]",
                     "tileloadd tmm6, [{right} + {wide}]", "tileloadd tmm7, [{right} + {wide} + 64]",
@@ -259,6 +282,7 @@ impl Tiles {
                     lines = inout(reg) lines => _, at = out(reg) _,
                     up = in(reg) plane.0, across = in(reg) plane.1,
                     line = in(reg) 64usize, wide = in(reg) 128usize, tile = in(reg) tile.as_mut_ptr(),
+                        fresh = in(reg) u64::from(fresh),
                     out("tmm0") _, out("tmm1") _, out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
                     options(nostack),
                 );

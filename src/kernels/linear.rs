@@ -261,7 +261,7 @@ impl Linear {
         let panels = self.outputs.div_ceil(PANEL);
         // A task is a panel by so many rows that its part of the left side stays in the cache, and that the
         // weights, which are read again for each part, are read seldom enough.
-        let part = (MAX_LEFT_BYTES / (self.lines * 64)).next_multiple_of(32).max(64);
+        let part = (MAX_LEFT_BYTES / (self.lines * 64)).next_multiple_of(32).clamp(64, MAX_PART);
         let parts = rows.count.div_ceil(part);
         team.each(parts * panels, |task| {
             let (panel, at) = (task % panels, task / panels);
@@ -285,7 +285,8 @@ impl Linear {
         scratch: &mut ThreadScratch,
     ) {
         let weights = &self.panels.as_slice::<u8>()[panel * self.panel_bytes..][..self.panel_bytes];
-        let ([mut tile, mut other], extra) = scratch.split();
+        let ThreadScratch { tiles: tiles_of_sums, extra } = scratch;
+        let tile = &mut tiles_of_sums[0].0;
         // SAFETY: rows are written in an earlier step, and only read in this one.
         let left = unsafe { rows.data.view(0..rows.data.len()) };
         match self.kernel {
@@ -312,10 +313,10 @@ impl Linear {
             #[cfg(target_arch = "x86_64")]
             Kernel::TileThirds | Kernel::TileBf16 | Kernel::TileBytes => {
                 let right = if self.kernel == Kernel::TileThirds {
-                    cut(floats(weights), extra);
-                    extra.as_ptr().cast()
+                    cut(floats(weights), extra.as_mut_slice());
+                    extra.as_slice::<u8>()
                 } else {
-                    weights.as_ptr()
+                    weights
                 };
                 let planes = (rows.plane, self.panel_bytes / 2);
                 let whole = range.len() / 32 * 32;
@@ -328,32 +329,47 @@ impl Linear {
                     }
                     // SAFETY: this kernel is chosen only where tiles were granted.
                     let tiles = unsafe { super::amx::Tiles::new(count) };
-                    // A tile is finished while the next one is multiplied: what tiles store can only be
-                    // read after a while.
-                    let mut before = None;
-                    for row in range.step_by(32) {
-                        let block = super::amx::Block {
-                            left: left[rows.offset(row)..].as_ptr(),
-                            down: rows.offset(TILE_ROWS),
-                            right,
-                            lines: self.lines,
-                        };
-                        // SAFETY: the buffer of rows ends with a whole pair of tile rows; the panel has 2048 bytes
-                        // for each line, in each of its parts.
-                        unsafe {
-                            match self.kernel {
-                                Kernel::TileThirds => tiles.thirds(block, planes, tile),
-                                Kernel::TileBf16 => tiles.bf16(block, tile),
-                                _ => tiles.bytes(block, tile),
+                    // Over all rows with so much of the panel that it stays in the first cache; then the next.
+                    let steps = match self.kernel {
+                        Kernel::TileThirds => 4,
+                        _ => 12,
+                    };
+                    let sums = if steps < self.lines { tiles_of_sums.len() } else { 2 };
+                    for line in (0..self.lines).step_by(steps) {
+                        let lines = steps.min(self.lines - line);
+                        // A tile is finished while the next one is multiplied: what tiles store can only be
+                        // read after a while.
+                        let mut before = None;
+                        for (at, row) in range.clone().step_by(32).enumerate() {
+                            let block = super::amx::Block {
+                                left: left[rows.offset(row) + line * 1024..].as_ptr(),
+                                down: rows.offset(TILE_ROWS),
+                                right: right[line * 2048..].as_ptr(),
+                                lines,
+                                fresh: line == 0,
+                            };
+                            let tile = &mut tiles_of_sums[at % sums].0;
+                            // SAFETY: the buffer of rows ends with a whole pair of tile rows; the panel has 2048
+                            // bytes for each line, in each of its parts.
+                            unsafe {
+                                match self.kernel {
+                                    Kernel::TileThirds => tiles.thirds(block, planes, tile),
+                                    Kernel::TileBf16 => tiles.bf16(block, tile),
+                                    _ => tiles.bytes(block, tile),
+                                }
+                            }
+                            if line + lines < self.lines {
+                                continue;
+                            }
+                            if let Some((at, row)) = before.replace((at, row)) {
+                                let tile = &tiles_of_sums[at % sums].0;
+                                self.finish(rows, row, tiles.rows(), panel, finish, tile);
                             }
                         }
-                        if let Some(row) = before.replace(row) {
-                            self.finish(rows, row, tiles.rows(), panel, finish, other);
+                        if let Some((at, row)) = before {
+                            let tile = &tiles_of_sums[at % sums].0;
+                            self.finish(rows, row, tiles.rows(), panel, finish, tile);
                         }
-                        std::mem::swap(&mut tile, &mut other);
-                    }
-                    if let Some(row) = before {
-                        self.finish(rows, row, tiles.rows(), panel, finish, other);
                     }
                 }
             }
@@ -464,6 +480,8 @@ fn each(values: &mut [f32; 32], function: impl Fn(f32) -> f32) {
 
 /// Bytes of the left side that a task goes over for a panel: half of a core's second cache.
 const MAX_LEFT_BYTES: usize = 1 << 20;
+/// Rows of a task at most: their sums of a panel take 128 kB.
+const MAX_PART: usize = 1024;
 
 /// What is done with a product.
 #[derive(Debug, Clone, Copy)]
@@ -507,26 +525,19 @@ impl Scratch {
 /// What one thread needs.
 #[derive(Debug)]
 pub(super) struct ThreadScratch {
-    tiles: Box<[Tile; 2]>,
+    /// Sums of a panel by the rows of a task.
+    tiles: Vec<Tile>,
     pub extra: Buffer,
 }
 
 /// 32 rows of 32 sums.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[repr(C, align(64))]
 struct Tile([f32; 1024]);
 
 impl Default for ThreadScratch {
     fn default() -> Self {
-        ThreadScratch { tiles: Box::new([Tile([0.0; 1024]), Tile([0.0; 1024])]), extra: Buffer::default() }
-    }
-}
-
-impl ThreadScratch {
-    /// Two tiles of 32 by 32, and the rest.
-    fn split(&mut self) -> ([&mut [f32; 1024]; 2], &mut [u32]) {
-        let [one, two] = &mut *self.tiles;
-        ([&mut one.0, &mut two.0], self.extra.as_mut_slice())
+        ThreadScratch { tiles: vec![Tile([0.0; 1024]); MAX_PART / 32], extra: Buffer::default() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Functions of one number in plain arithmetic, without branches, so that a loop over them becomes vectors
-//! of whatever width the instruction set has.
+//! of whatever width the instruction set has. Multiply-adds are fused: one instruction on any processor of
+//! the last ten years, a slow call on those before.
 
 use std::f32::consts::{LOG2_E, SQRT_2};
 
@@ -10,16 +11,16 @@ pub(super) const ROUND: f32 = 12_582_912.0;
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);
-    let shifted = x * LOG2_E + ROUND;
+    let shifted = x.mul_add(LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = (x - n * 0.693_359_4) - n * -2.121_944_4e-4; // ln 2 in two parts
-    let mut y = 1.987_569_1e-4;
-    y = y * r + 1.398_199_9e-3;
-    y = y * r + 8.333_452e-3;
-    y = y * r + 4.166_579_6e-2;
-    y = y * r + 1.666_666_5e-1;
-    y = y * r + 0.5;
-    y = y * (r * r) + r + 1.0;
+    let r = n.mul_add(2.121_944_4e-4, n.mul_add(-0.693_359_4, x)); // ln 2 in two parts
+    let mut y = 1.987_569_1e-4f32;
+    y = y.mul_add(r, 1.398_199_9e-3);
+    y = y.mul_add(r, 8.333_452e-3);
+    y = y.mul_add(r, 4.166_579_6e-2);
+    y = y.mul_add(r, 1.666_666_5e-1);
+    y = y.mul_add(r, 0.5);
+    y = y.mul_add(r * r, r + 1.0);
     y * f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000)) // times 2^n
 }
 
