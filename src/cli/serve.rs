@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::client::Client;
 use super::{SettingsArgs, banner};
 use crate::config::{self, Settings};
-use crate::embed::{DeviceChoice, EmbedOptions, Embedder, ModelSpec};
+use crate::embed::{DeviceChoice, EmbedOptions, Embedder, ModelSpec, PrecisionChoice};
 use crate::engine::{CallLimits, Engine};
 use crate::error::Result;
 use crate::http::{Bound, ServerOptions, bind};
@@ -108,6 +108,12 @@ pub fn embed_options(settings: &Settings) -> EmbedOptions {
             config::Device::Cpu => DeviceChoice::Cpu,
             config::Device::Cuda => DeviceChoice::Cuda,
             config::Device::Metal => DeviceChoice::Metal,
+        },
+        precision: match settings.precision {
+            config::Precision::F32 => PrecisionChoice::F32,
+            config::Precision::Bf16 => PrecisionChoice::Bf16,
+            config::Precision::Int8 => PrecisionChoice::Int8,
+            config::Precision::Auto => PrecisionChoice::Auto,
         },
         offline: settings.offline,
         cache_dir: settings.model_cache.clone(),
