@@ -333,7 +333,8 @@ impl Run<'_> {
             isa.vectorise(
                 #[inline(always)]
                 || {
-                    // SAFETY: queries and keys are written in earlier steps, and only read in this one.
+                    // SAFETY: queries and keys are written in earlier steps, and only read in this one; what is
+                    // written is this head's part of its sequence's rows, which this task alone has.
                     unsafe {
                         heads.run(
                             isa,
@@ -344,13 +345,11 @@ impl Run<'_> {
                                 let start = head * heads.width;
                                 if direct {
                                     for (at, values) in values.as_chunks::<32>().0.iter().enumerate() {
-                                        // SAFETY: this task alone has this head's part of its sequence's rows.
-                                        unsafe { to.write_32(row, start / 32 + at, values) }
+                                        to.write_32(row, start / 32 + at, values);
                                     }
                                 } else {
                                     let start = row * width + start;
-                                    // SAFETY: as above.
-                                    let to = unsafe { self.mixed.part(start..start + values.len()) };
+                                    let to = self.mixed.part(start..start + values.len());
                                     to.copy_from_slice(values);
                                 }
                             },
