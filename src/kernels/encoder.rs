@@ -333,27 +333,15 @@ impl Run<'_> {
             isa.vectorise(
                 #[inline(always)]
                 || {
+                    let extra = &mut scratch.extra;
                     // SAFETY: queries and keys are written in earlier steps, and only read in this one.
                     unsafe {
                         heads.run(
                             isa,
                             span,
-                            &mut scratch.extra,
+                            extra,
                             #[inline(always)]
-                            |row: usize, values: &[f32]| {
-                                let start = head * heads.width;
-                                if direct {
-                                    for (at, values) in values.as_chunks::<32>().0.iter().enumerate() {
-                                        // SAFETY: this task alone has this head's part of its sequence's rows.
-                                        unsafe { to.write_32(row, start / 32 + at, values) }
-                                    }
-                                } else {
-                                    let start = row * width + start;
-                                    // SAFETY: as above.
-                                    let to = unsafe { self.mixed.part(start..start + values.len()) };
-                                    to.copy_from_slice(values);
-                                }
-                            },
+                            |row: usize, values: &[f32]| self.place(row, head, values, direct.then_some(to)),
                         )
                     }
                 },
@@ -363,6 +351,22 @@ impl Run<'_> {
             // SAFETY: written in the step before, only read in this one.
             let mixed = unsafe { self.mixed.view(0..to.count * width) };
             prepare(isa, team, mixed, to);
+        }
+    }
+
+    /// What one head makes of one row, to where it is prepared, or to where it waits for the other heads.
+    #[inline(always)]
+    fn place(&self, row: usize, head: usize, values: &[f32], prepared: Option<Rows>) {
+        let start = head * values.len();
+        if let Some(to) = prepared {
+            for (at, values) in values.as_chunks::<32>().0.iter().enumerate() {
+                // SAFETY: this task alone has this head's part of its sequence's rows.
+                unsafe { to.write_32(row, start / 32 + at, values) }
+            }
+        } else {
+            let start = row * self.encoder.shape.width + start;
+            // SAFETY: as above.
+            unsafe { self.mixed.part(start..start + values.len()).copy_from_slice(values) }
         }
     }
 
