@@ -90,7 +90,7 @@ fn main() {
         }
         let (batch, length) = (words[1].parse().unwrap(), words[2].parse().unwrap());
         let budget = Duration::from_secs_f64(words[3].parse().unwrap());
-        let mut run = || {
+        let run = || {
             let started = Instant::now();
             std::hint::black_box(inputs.run(&towers, words[0], batch, length));
             started.elapsed().as_secs_f64()
