@@ -225,8 +225,6 @@ impl Run<'_> {
             if order == Order::Before {
                 self.normalise(team, &layer.norm1, stream, self.left, false);
             } else if at == 0 {
-                // SAFETY: the stream is only read in this step.
-                let stream = unsafe { stream.view(0..stream.len()) };
                 prepare(self.encoder.isa, team, stream, self.left);
             }
             let all = Heads {
@@ -255,8 +253,6 @@ impl Run<'_> {
                     if order == Order::Before {
                         self.normalise(team, &layer.norm1, out, self.few, false);
                     } else {
-                        // SAFETY: only read in this step.
-                        let out = unsafe { out.view(0..out.len()) };
                         prepare(self.encoder.isa, team, out, self.few);
                     }
                     queries.multiply(team, self.few, store(query_cells), self.threads);
@@ -348,9 +344,7 @@ impl Run<'_> {
             );
         });
         if !direct {
-            // SAFETY: written in the step before, only read in this one.
-            let mixed = unsafe { self.mixed.view(0..to.count * width) };
-            prepare(isa, team, mixed, to);
+            prepare(isa, team, self.mixed, to);
         }
     }
 
@@ -386,9 +380,7 @@ impl Run<'_> {
         } else {
             let finish = Finish { activation, target: Target::Store(self.hidden) };
             layer.up.multiply(team, rows, finish, self.threads);
-            // SAFETY: written in the step before, only read in this one.
-            let hidden = unsafe { self.hidden.view(0..rows.count * wide.width) };
-            prepare(self.encoder.isa, team, hidden, wide);
+            prepare(self.encoder.isa, team, self.hidden, wide);
         }
         layer.down.multiply(team, wide, add, self.threads);
         if order == Order::After {
