@@ -233,7 +233,9 @@ impl CpuClip {
     fn texts(&self, state: &mut State, texts: &[&[u32]], vectors: &mut [f32]) {
         let Text { width, tokens, positions, .. } = &self.text;
         let State { scratch, encoder, stream, picked, lengths, places, .. } = state;
-        (stream.clear(), lengths.clear(), places.clear());
+        stream.clear();
+        lengths.clear();
+        places.clear();
         for text in texts {
             let end = end(text);
             for (token, position) in text[..=end].iter().zip(positions.chunks_exact(*width)) {

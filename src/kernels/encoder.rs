@@ -225,8 +225,6 @@ impl Run<'_> {
             if order == Order::Before {
                 self.normalise(team, &layer.norm1, stream, self.left, false);
             } else if at == 0 {
-                // SAFETY: the stream is only read in this step.
-                let stream = unsafe { stream.view(0..stream.len()) };
                 prepare(self.encoder.isa, team, stream, self.left);
             }
             let all = Heads {
@@ -255,8 +253,6 @@ impl Run<'_> {
                     if order == Order::Before {
                         self.normalise(team, &layer.norm1, out, self.few, false);
                     } else {
-                        // SAFETY: only read in this step.
-                        let out = unsafe { out.view(0..out.len()) };
                         prepare(self.encoder.isa, team, out, self.few);
                     }
                     queries.multiply(team, self.few, store(query_cells), self.threads);
@@ -333,35 +329,38 @@ impl Run<'_> {
             isa.vectorise(
                 #[inline(always)]
                 || {
-                    // SAFETY: queries and keys are written in earlier steps, and only read in this one; what is
-                    // written is this head's part of its sequence's rows, which this task alone has.
+                    let extra = &mut scratch.extra;
+                    // SAFETY: queries and keys are written in earlier steps, and only read in this one.
                     unsafe {
                         heads.run(
                             isa,
                             span,
-                            &mut scratch.extra,
+                            extra,
                             #[inline(always)]
-                            |row: usize, values: &[f32]| {
-                                let start = head * heads.width;
-                                if direct {
-                                    for (at, values) in values.as_chunks::<32>().0.iter().enumerate() {
-                                        to.write_32(row, start / 32 + at, values);
-                                    }
-                                } else {
-                                    let start = row * width + start;
-                                    let to = self.mixed.part(start..start + values.len());
-                                    to.copy_from_slice(values);
-                                }
-                            },
+                            |row: usize, values: &[f32]| self.place(row, head, values, direct.then_some(to)),
                         )
                     }
                 },
             );
         });
         if !direct {
-            // SAFETY: written in the step before, only read in this one.
-            let mixed = unsafe { self.mixed.view(0..to.count * width) };
-            prepare(isa, team, mixed, to);
+            prepare(isa, team, self.mixed, to);
+        }
+    }
+
+    /// What one head makes of one row, to where it is prepared, or to where it waits for the other heads.
+    #[inline(always)]
+    fn place(&self, row: usize, head: usize, values: &[f32], prepared: Option<Rows>) {
+        let start = head * values.len();
+        if let Some(to) = prepared {
+            for (at, values) in values.as_chunks::<32>().0.iter().enumerate() {
+                // SAFETY: this task alone has this head's part of its sequence's rows.
+                unsafe { to.write_32(row, start / 32 + at, values) }
+            }
+        } else {
+            let start = row * self.encoder.shape.width + start;
+            // SAFETY: as above.
+            unsafe { self.mixed.part(start..start + values.len()).copy_from_slice(values) }
         }
     }
 
@@ -381,9 +380,7 @@ impl Run<'_> {
         } else {
             let finish = Finish { activation, target: Target::Store(self.hidden) };
             layer.up.multiply(team, rows, finish, self.threads);
-            // SAFETY: written in the step before, only read in this one.
-            let hidden = unsafe { self.hidden.view(0..rows.count * wide.width) };
-            prepare(self.encoder.isa, team, hidden, wide);
+            prepare(self.encoder.isa, team, self.hidden, wide);
         }
         layer.down.multiply(team, wide, add, self.threads);
         if order == Order::After {

@@ -542,14 +542,17 @@ impl Default for ThreadScratch {
 }
 
 /// Rows of f32 to prepared rows, as a step of a team.
-pub(super) fn prepare(isa: Isa, team: &Team, input: &[f32], rows: Rows) {
+pub(super) fn prepare(isa: Isa, team: &Team, input: Cells<f32>, rows: Rows) {
     each_tile(team, rows.count, |row| {
         isa.vectorise(
             #[inline(always)]
             || {
                 for row in row {
-                    // SAFETY: this task alone has these rows.
-                    unsafe { rows.write(row, &input[row * rows.width..][..rows.width]) }
+                    // SAFETY: this task alone has these rows; the input is only read in this step.
+                    unsafe {
+                        let values = input.view(row * rows.width..(row + 1) * rows.width);
+                        rows.write(row, values);
+                    }
                 }
             },
         );

@@ -88,11 +88,11 @@ pub(super) fn byte(x: f32) -> u8 {
     (x + ROUND).to_bits() as u8
 }
 
-/// The nearest bf16, ties to even.
+/// The nearest bf16, ties away from zero: an addition and a shift, which become vectors, as ties to even do
+/// not.
 #[inline(always)]
 pub(super) fn bf16(x: f32) -> u16 {
-    let bits = x.to_bits();
-    (bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16) as u16
+    (x.to_bits().wrapping_add(0x8000) >> 16) as u16
 }
 
 /// Three bf16 whose sum is the number exactly: eight bits of the significand each.
@@ -142,8 +142,10 @@ mod tests {
         }
 
         #[test]
-        fn bf16_is_that_of_half(x: f32) {
-            prop_assert_eq!(bf16(x), half::bf16::from_f32(x).to_bits());
+        fn bf16_is_as_near_as_that_of_half(x: f32) {
+            let off = |bits: u16| (f64::from(f32::from_bits(u32::from(bits) << 16)) - f64::from(x)).abs();
+            let best = off(half::bf16::from_f32(x).to_bits());
+            prop_assert!(off(bf16(x)) == best || best.is_infinite(), "{x}: {} {best}", off(bf16(x)));
         }
 
         #[test]

@@ -1,5 +1,6 @@
 //! Threads that work through one computation together: each runs the same steps, a step's tasks are handed
-//! out one by one, and none starts a step before all have ended the one before.
+//! out one by one, and none starts a step before all tasks of the one before are done. A thread that the
+//! system keeps waiting is not waited for, unless it has a task.
 //!
 //! One run of a tower has some seventy steps of 20 to 500 microseconds; waking threads for each would cost
 //! as much as a step. So the threads are woken once a run, and wait for each other turning on the spot for a
@@ -8,7 +9,7 @@
 //! Invariant: a panic in one thread ends the others too, and the caller gets it.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -48,7 +49,7 @@ impl Pool {
     pub fn run(&self, steps: impl Fn(&Team) + Sync) {
         let meeting = Meeting::default();
         self.0.broadcast(|context| {
-            let team = Team { meeting: &meeting, rank: context.index(), size: context.num_threads() };
+            let team = Team { meeting: &meeting, rank: context.index(), step: Cell::new(0) };
             steps(&team);
         });
     }
@@ -56,12 +57,10 @@ impl Pool {
 
 #[derive(Default)]
 struct Meeting {
-    /// The next task of the step.
-    next: AtomicUsize,
-    /// Threads that have ended the step.
-    arrived: AtomicUsize,
-    /// Steps that all have ended.
-    step: AtomicUsize,
+    /// The step that is worked on, times 2^32, plus the next of its tasks.
+    next: AtomicU64,
+    /// Tasks of the step that are done.
+    done: AtomicUsize,
     /// A thread has panicked.
     broken: AtomicBool,
 }
@@ -70,7 +69,8 @@ struct Meeting {
 pub struct Team<'a> {
     meeting: &'a Meeting,
     rank: usize,
-    size: usize,
+    /// The step that this thread has come to.
+    step: Cell<u64>,
 }
 
 impl Team<'_> {
@@ -79,34 +79,44 @@ impl Team<'_> {
         self.rank
     }
 
-    /// Work off tasks 0 to `count` with the others. Returns when all tasks are done, whoever did them.
+    /// Work off tasks 0 to `count`, below 2^32, with the others. Returns when all tasks are done, whoever did
+    /// them: a thread that the system has kept waiting finds the step done and is waited for by nobody.
     pub fn each(&self, count: usize, mut task: impl FnMut(usize)) {
-        loop {
-            let at = self.meeting.next.fetch_add(1, Ordering::Relaxed);
-            if at >= count {
-                break;
+        let Meeting { next, done, .. } = self.meeting;
+        let step = self.step.get();
+        self.step.set(step + 1);
+        // A step without tasks has one that does nothing, so that somebody ends it.
+        let tasks = count.max(1) as u64;
+        let mut seen = next.load(Ordering::Acquire);
+        while seen >> 32 == step && seen & u64::from(u32::MAX) < tasks {
+            // Acquire: what earlier steps wrote is seen by who takes a task of this one.
+            match next.compare_exchange_weak(seen, seen + 1, Ordering::AcqRel, Ordering::Acquire) {
+                Err(now) => seen = now,
+                Ok(_) => {
+                    let at = (seen & u64::from(u32::MAX)) as usize;
+                    if at < count {
+                        task(at);
+                    }
+                    // The last one to be done has seen what the others wrote, and passes it on with the step.
+                    if done.fetch_add(1, Ordering::AcqRel) as u64 + 1 == tasks {
+                        done.store(0, Ordering::Relaxed);
+                        next.store((step + 1) << 32, Ordering::Release);
+                    }
+                    seen = next.load(Ordering::Acquire);
+                }
             }
-            task(at);
         }
-        self.wait();
+        self.wait(step);
     }
 
-    fn wait(&self) {
-        let Meeting { next, arrived, step, broken } = self.meeting;
-        let now = step.load(Ordering::Acquire);
-        // The last one to arrive sees all writes of the others, and they see his through `step`.
-        if arrived.fetch_add(1, Ordering::AcqRel) + 1 == self.size {
-            arrived.store(0, Ordering::Relaxed);
-            next.store(0, Ordering::Relaxed);
-            step.store(now + 1, Ordering::Release);
-            return;
-        }
-        let turns = Cell::new(0u32);
-        while step.load(Ordering::Acquire) == now {
-            if broken.load(Ordering::Relaxed) {
+    fn wait(&self, step: u64) {
+        let mut turns = 0u32;
+        while self.meeting.next.load(Ordering::Acquire) >> 32 == step {
+            if self.meeting.broken.load(Ordering::Relaxed) {
                 std::panic::resume_unwind(Box::new("another thread of the tower panicked"));
             }
-            if turns.replace(turns.get().saturating_add(1)) < TURNS {
+            turns = turns.saturating_add(1);
+            if turns < TURNS {
                 std::hint::spin_loop();
             } else {
                 std::thread::yield_now();
