@@ -22,7 +22,7 @@ const MAX_CELL: usize = 60;
 /// When pictures are shown.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Show {
-    /// Where stdout is a terminal that shows pictures (kitty, iTerm2, sixel)
+    /// Where stdout is a terminal that shows pictures (kitty, iTerm2 and their like)
     Auto,
     /// In other terminals too, in half blocks
     Always,

@@ -300,7 +300,7 @@ fn search_prints_a_table_or_json_by_words_by_picture_and_by_both() {
     assert!(like.contains("file") && !like.contains(" kind "), "{like}");
     // Shown in half blocks where it is asked for.
     let shown = search(&["apple", "-n", "1", "--pictures", "always", "--root", crate::process::SAMPLES]);
-    assert!(shown.contains('▄') && shown.contains("file: ") && !shown.contains("_G"), "{shown}");
+    assert!(shown.contains('▀') && shown.contains("file: ") && !shown.contains("_G"), "{shown}");
 }
 
 #[test]

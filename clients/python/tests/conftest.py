@@ -78,9 +78,7 @@ class Document:
         response.read()
         # As it was sent: a name with a slash in it is one part.
         asked = response.request.url.raw_path.decode().split("?")[0]
-        path = next(
-            known for pattern, known in self.paths if re.fullmatch(pattern, asked)
-        )
+        path = next(known for pattern, known in self.paths if re.fullmatch(pattern, asked))
         operation = self.document["paths"][path][response.request.method.lower()]
         status = str(response.status_code)
         responses = operation["responses"]

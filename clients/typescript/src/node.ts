@@ -74,11 +74,7 @@ async function picturesBelow(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const files = entries
     .filter((entry) => entry.isFile() && ENDINGS.has(extname(entry.name).toLowerCase()))
-    .map((entry) =>
-      relative(folder, join(entry.parentPath, entry.name))
-        .split(sep)
-        .join("/"),
-    )
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)).split(sep).join("/"))
     .filter((file) => !file.split("/").some((part) => part.startsWith(".")));
   return files.sort();
 }
