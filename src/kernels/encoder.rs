@@ -316,7 +316,6 @@ impl Run<'_> {
     fn attend(&self, team: &Team, heads: Heads, few: bool, to: Rows) {
         let isa = self.encoder.isa;
         let direct = to.format.by_parts() && heads.width.is_multiple_of(32);
-        let width = heads.count * heads.width;
         team.each(self.lengths.len() * heads.count, |task| {
             let (sequence, head) = (task / heads.count, task % heads.count);
             let (key, length) = (self.firsts[sequence], self.lengths[sequence]);
