@@ -72,7 +72,7 @@ function Tasks() {
       {building.map((line) => (
         <article class="task running" key={line.name}>
           <header>
-            <h3>{line.name}</h3>
+            <h2>{line.name}</h2>
             <span class="state running">{STATE[line.status]}</span>
           </header>
           <p class="hint">

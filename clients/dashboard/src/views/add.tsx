@@ -137,7 +137,7 @@ export function TaskCard({ id }: { id: number }) {
   return (
     <article class={`task ${task.state}`} aria-label={task.title}>
       <header>
-        <h3>{task.title}</h3>
+        <h2>{task.title}</h2>
         <span class={`state ${task.state}`}>{task.state}</span>
       </header>
       {task.state === "running" && <Progress done={task.done} total={task.total} label={task.title} />}

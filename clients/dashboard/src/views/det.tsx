@@ -32,7 +32,12 @@ const x = (far: number) => LEFT + along(far) * (WIDTH - LEFT - RIGHT);
 const y = (frr: number) => HEIGHT - BOTTOM - along(frr) * (HEIGHT - BOTTOM - TOP);
 
 export function Det({ curve, eer, used }: { curve: Rate[]; eer: number; used: Rate[] }) {
-  const line = curve.map((rate) => `${x(rate.far).toFixed(1)},${y(rate.frr).toFixed(1)}`).join(" ");
+  // Beyond the axes nothing is drawn: there the curve would run along their edges.
+  const within = curve.filter((rate, i) => {
+    const inside = (at: Rate | undefined) => at !== undefined && at.far >= LOW && at.far <= HIGH && at.frr >= LOW && at.frr <= HIGH;
+    return inside(rate) || inside(curve[i - 1]) || inside(curve[i + 1]);
+  });
+  const line = within.map((rate) => `${x(rate.far).toFixed(1)},${y(rate.frr).toFixed(1)}`).join(" ");
   const label = (share: number) => percent(share, share < 0.01 ? 1 : 0);
   return (
     <figure class="det">

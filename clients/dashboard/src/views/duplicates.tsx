@@ -120,7 +120,7 @@ export function Duplicates({ line }: { line: CollectionLine }) {
       {found?.groups.map((group) => (
         <article class="group" key={group.id} aria-label={`Group of ${group.size}`}>
           <header>
-            <h3>{group.size} alike</h3>
+            <h2>{group.size} alike</h2>
             <Button onClick={() => setAsked([group])}>Keep the first</Button>
           </header>
           <ul class="strip">
