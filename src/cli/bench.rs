@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::{SettingsArgs, demo, import, serve};
-use crate::config::Device;
+use crate::config::{Device, Precision};
 
 /// The collections that it fills.
 const PICTURES: &str = "/collections/pictures";
@@ -36,6 +36,9 @@ pub struct BenchArgs {
     /// Where the model runs: auto, cpu, cuda or metal [default: auto]
     #[arg(long, value_parser = super::parse_device)]
     device: Option<Device>,
+    /// Arithmetic of the towers on the CPU: f32, bf16, int8 or auto [default: f32]
+    #[arg(long, value_parser = super::parse_precision)]
+    precision: Option<Precision>,
     /// Never fetch a model from the hub
     #[arg(long)]
     offline: bool,
@@ -66,7 +69,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let flags = SettingsArgs {
         data_dir: Some(dir.0.clone()),
         model: args.model.clone(),
-        ..SettingsArgs::of_model(args.device, args.offline)
+        ..SettingsArgs::of_model(args.device, args.precision, args.offline)
     };
     let began = Instant::now();
     let work = {

@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::config::{Device, Overrides, Settings};
+use crate::config::{Device, Overrides, Precision, Settings};
 
 #[derive(Parser)]
 #[command(name = "lookalike", version, about, long_about = None, propagate_version = true, after_help = exit::TABLE)]
@@ -107,6 +107,9 @@ struct SettingsArgs {
     /// Where the model runs: auto, cpu, cuda or metal [default: auto]
     #[arg(long, value_parser = parse_device)]
     device: Option<Device>,
+    /// Numbers that the model calculates with: f32, bf16, int8 or auto [default: f32]
+    #[arg(long, value_parser = parse_precision)]
+    precision: Option<Precision>,
     /// Never fetch a model from the hub
     #[arg(long)]
     offline: bool,
@@ -116,16 +119,26 @@ struct SettingsArgs {
     /// Serve other machines without a key
     #[arg(long)]
     insecure: bool,
+    /// Keep no small copies of ingested pictures
+    #[arg(long)]
+    no_thumbnails: bool,
+    /// Keep ingested picture files as they are, beside their points
+    #[arg(long)]
+    originals: bool,
 }
 
 fn parse_device(text: &str) -> Result<Device, String> {
     serde_json::from_value(text.into()).map_err(|_| "use auto, cpu, cuda or metal".to_owned())
 }
 
+fn parse_precision(text: &str) -> Result<Precision, String> {
+    serde_json::from_value(text.into()).map_err(|_| "use f32, bf16, int8 or auto".to_owned())
+}
+
 impl SettingsArgs {
     /// Of a verb that runs models but serves nothing.
-    fn of_model(device: Option<Device>, offline: bool) -> Self {
-        Self { device, offline, ..Self::default() }
+    fn of_model(device: Option<Device>, precision: Option<Precision>, offline: bool) -> Self {
+        Self { device, precision, offline, ..Self::default() }
     }
 
     fn settings(&self) -> crate::error::Result<Settings> {
@@ -135,10 +148,13 @@ impl SettingsArgs {
             data_dir: self.data_dir.clone(),
             model: self.model.clone(),
             device: self.device,
+            precision: self.precision,
             // A switch that is not typed leaves the file and the environment their say.
             offline: self.offline.then_some(true),
             api_key: self.api_key.clone(),
             insecure: self.insecure.then_some(true),
+            thumbnails: self.no_thumbnails.then_some(false),
+            originals: self.originals.then_some(true),
         };
         Settings::read(self.config.as_deref(), &overrides)
     }

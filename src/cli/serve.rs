@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use super::client::Client;
 use super::{SettingsArgs, banner};
 use crate::config::{self, Settings};
-use crate::embed::{DeviceChoice, EmbedOptions, Embedder, ModelSpec};
+use crate::embed::{DeviceChoice, EmbedOptions, Embedder, ModelSpec, PrecisionChoice};
 use crate::engine::{CallLimits, Engine};
 use crate::error::Result;
 use crate::http::{Bound, ServerOptions, bind};
 use crate::preprocess;
 use crate::storage::StoreOptions;
+use crate::types::PicturePolicy;
 
 const MIB: usize = 1024 * 1024;
 /// A call on a server of one's own ends after this time.
@@ -43,7 +44,8 @@ pub fn start(settings: &Settings) -> Result<Started> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let parallel = if settings.max_parallel_calls == 0 { 2 * cores } else { settings.max_parallel_calls };
     let limits = CallLimits { parallel, waiting: settings.max_waiting_calls };
-    let engine = Engine::open(&settings.data_dir, store_options(settings), embedder, limits)?;
+    let pictures = PicturePolicy { thumbnails: settings.thumbnails, originals: settings.originals };
+    let engine = Engine::open(&settings.data_dir, store_options(settings), embedder, limits, pictures)?;
     let bound = bind(engine.clone(), server_options(settings))?;
     let banner = banner::text(
         &format!("http://{}", bound.address),
@@ -106,6 +108,12 @@ pub fn embed_options(settings: &Settings) -> EmbedOptions {
             config::Device::Cpu => DeviceChoice::Cpu,
             config::Device::Cuda => DeviceChoice::Cuda,
             config::Device::Metal => DeviceChoice::Metal,
+        },
+        precision: match settings.precision {
+            config::Precision::F32 => PrecisionChoice::F32,
+            config::Precision::Bf16 => PrecisionChoice::Bf16,
+            config::Precision::Int8 => PrecisionChoice::Int8,
+            config::Precision::Auto => PrecisionChoice::Auto,
         },
         offline: settings.offline,
         cache_dir: settings.model_cache.clone(),

@@ -32,7 +32,7 @@ pub(super) fn mixed(bits: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-fn hash(id: PointId) -> u64 {
+pub(super) fn hash(id: PointId) -> u64 {
     match id {
         PointId::Num(number) => mixed(number),
         PointId::Uuid(uuid) => {

@@ -112,7 +112,7 @@ impl Memory {
     /// counts and scrolls see all or nothing of it. A change is at most 64 MiB.
     pub(super) fn apply(&self, change: &Change) {
         match change {
-            Change::Upsert(points) => {
+            Change::Upsert(points) | Change::Pictured(points, _) => {
                 let mut state = self.state.write();
                 for point in points {
                     if let Err(error) = self.put(&mut state, point.id, &point.payload, &point.vectors) {

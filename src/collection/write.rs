@@ -8,8 +8,8 @@ use crate::distance;
 use crate::error::{Error, Result};
 use crate::storage::Change;
 use crate::types::{
-    CollectionConfig, Distance, Filter, JsonPath, Payload, PayloadIndexParams, Point, PointId, check_vector,
-    merge_payload,
+    CollectionConfig, Distance, Filter, JsonPath, Payload, PayloadIndexParams, Pictures, Point, PointId,
+    check_vector, merge_payload,
 };
 
 use super::Collection;
@@ -63,7 +63,16 @@ impl Collection {
     ///
     /// # Errors
     /// `InvalidInput` that names `points[i]` and the vector; those of the volume's commit.
-    pub fn upsert(&self, mut points: Vec<Point>) -> Result<u64> {
+    pub fn upsert(&self, points: Vec<Point>) -> Result<u64> {
+        self.upsert_pictured(points, Vec::new())
+    }
+
+    /// The same with what is kept of the picture of each, in the order of the points; none where `pictures`
+    /// is empty.
+    ///
+    /// # Errors
+    /// As [`Collection::upsert`].
+    pub fn upsert_pictured(&self, mut points: Vec<Point>, pictures: Vec<Pictures>) -> Result<u64> {
         let config = self.config();
         for (i, point) in points.iter_mut().enumerate() {
             check_point(point, &config).map_err(|error| error.at(format!("points[{i}]")))?;
@@ -73,7 +82,10 @@ impl Collection {
         }
         self.memory.state.read().check_slots()?;
         let _others_may_write = self.gate.read();
-        self.volume.commit(Change::Upsert(points))
+        if pictures.iter().all(Pictures::is_empty) {
+            return self.volume.commit(Change::Upsert(points));
+        }
+        self.volume.commit(Change::Pictured(points, pictures))
     }
 
     /// Deletes points; absent ids are passed over.

@@ -14,6 +14,10 @@ use crate::error::{Error, Result};
 /// The file that is read where no other is named, if it is there.
 pub const DEFAULT_FILE: &str = "lookalike.toml";
 
+/// Largest file that is kept as an original, MiB: with its point it is one change of the log, of at most
+/// 64 MiB.
+pub const MAX_ORIGINAL_MIB: usize = 32;
+
 /// Where the towers run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
@@ -27,6 +31,21 @@ pub enum Device {
     Cuda,
     /// An Apple GPU (cargo feature `metal`).
     Metal,
+}
+
+/// The numbers that the towers calculate with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    F32,
+    /// bfloat16, if its vectors are those of f32 within the gate.
+    Bf16,
+    /// Bytes, if their vectors are those of f32 within the gate.
+    Int8,
+    /// The fastest that this machine has instructions for and that passes the gate.
+    Auto,
 }
 
 /// Everything an operator can set.
@@ -43,6 +62,8 @@ pub struct Settings {
     pub model: String,
     /// Where the towers run.
     pub device: Device,
+    /// The numbers that the towers calculate with.
+    pub precision: Precision,
     /// Never fetch a model from a hub.
     pub offline: bool,
     /// Where fetched models are kept; the hub's usual cache if not set.
@@ -82,6 +103,10 @@ pub struct Settings {
     pub compact_from_mib: usize,
     /// MiB that must stay free on the disk; below them only deletes are taken, answered 507.
     pub min_free_disk_mib: usize,
+    /// A small JPEG of every ingested picture is kept with its point.
+    pub thumbnails: bool,
+    /// Every ingested picture file is kept with its point, as it was sent.
+    pub originals: bool,
 }
 
 impl Default for Settings {
@@ -92,6 +117,7 @@ impl Default for Settings {
             data_dir: PathBuf::from("./lookalike-data"),
             model: "bundled".into(),
             device: Device::Auto,
+            precision: Precision::F32,
             offline: false,
             model_cache: None,
             api_key: None,
@@ -110,6 +136,8 @@ impl Default for Settings {
             http_workers: 0,
             compact_from_mib: 8,
             min_free_disk_mib: 256,
+            thumbnails: true,
+            originals: false,
         }
     }
 }
@@ -143,6 +171,9 @@ pub struct Overrides {
     /// See [`Settings::device`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<Device>,
+    /// See [`Settings::precision`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
     /// See [`Settings::offline`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offline: Option<bool>,
@@ -152,6 +183,12 @@ pub struct Overrides {
     /// See [`Settings::insecure`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub insecure: Option<bool>,
+    /// See [`Settings::thumbnails`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thumbnails: Option<bool>,
+    /// See [`Settings::originals`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub originals: Option<bool>,
 }
 
 impl Settings {
@@ -173,7 +210,7 @@ impl Settings {
             None => figment,
         };
         let settings: Settings = figment
-            .merge(Env::prefixed("LOOKALIKE_").ignore(&["config", "log"]).ignore(&TEXTS))
+            .merge(Env::prefixed("LOOKALIKE_").ignore(&["config", "log", "kernels"]).ignore(&TEXTS))
             .merge(Serialized::defaults(texts_from_environment()))
             .merge(Serialized::defaults(overrides))
             .extract()
@@ -209,6 +246,13 @@ impl Settings {
                     "settings: {name} must have at least 8 characters, all of them ASCII"
                 )));
             }
+        }
+        if self.originals && self.max_image_mib > MAX_ORIGINAL_MIB {
+            return Err(Error::InvalidInput(format!(
+                "settings: max_image_mib is {}, with originals it must be at most {MAX_ORIGINAL_MIB}: a file is \
+                 written with its point as one change",
+                self.max_image_mib
+            )));
         }
         let open = !self.host.is_loopback() && self.api_key.is_none() && !self.insecure;
         if open {

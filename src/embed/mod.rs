@@ -9,11 +9,13 @@ mod batch;
 mod bert;
 mod clean;
 mod clip;
+mod clip_cpu;
 mod config;
 mod device;
 mod dual;
 mod efficientnet;
 mod files;
+mod precision;
 mod signature;
 mod spec;
 mod text;
@@ -30,7 +32,8 @@ use futures_util::stream;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use crate::error::{Error, Result};
-use crate::preprocess::{Cleaning, Limits, Signature, Transform, decode};
+use crate::preprocess::{Cleaning, Limits, RgbImage, Signature, Transform, decode, thumbnail};
+use crate::types::THUMBNAIL_SIDE;
 
 use batch::{Picture, Queue, Worker};
 
@@ -42,6 +45,7 @@ pub use device::DeviceChoice;
 pub use dual::DualConfig;
 pub use efficientnet::{EfficientNet, Features};
 pub use files::model_cache;
+pub use precision::PrecisionChoice;
 pub use signature::{Pooling, SignatureFeatures, SignatureInfo};
 pub use spec::ModelSpec;
 pub use text::TextEncoder;
@@ -70,6 +74,8 @@ pub fn thread_settings() -> [(&'static str, String); 2] {
 pub struct EmbedOptions {
     /// Where the towers run.
     pub device: DeviceChoice,
+    /// The numbers that the towers calculate with.
+    pub precision: PrecisionChoice,
     /// Never fetch from the hub; use its cache only.
     pub offline: bool,
     /// The hub's cache; its own default (`HF_HOME`, else `~/.cache/huggingface`) if `None`.
@@ -93,6 +99,7 @@ impl Default for EmbedOptions {
     fn default() -> Self {
         EmbedOptions {
             device: DeviceChoice::Auto,
+            precision: PrecisionChoice::F32,
             offline: false,
             cache_dir: None,
             max_batch: 8,
@@ -140,7 +147,8 @@ pub struct ModelInfo {
     pub modalities: [&'static str; 2],
     /// `cpu`, `cuda` or `metal`.
     pub device: &'static str,
-    /// The number format of the towers.
+    /// The numbers that the towers calculate with: `f32`, `bf16` or `int8`. It is not part of the
+    /// fingerprint: vectors of another precision are those of f32 within the gate of `precision.rs`.
     pub precision: &'static str,
     /// Side of the square that a picture becomes, pixels.
     pub image_size: usize,
@@ -172,6 +180,33 @@ impl Drop for Inner {
     }
 }
 
+/// Whether a small copy of each picture is made while it is decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Thumbnails {
+    /// None is.
+    Skip,
+    /// A JPEG of at most [`THUMBNAIL_SIDE`] pixels a side.
+    Make,
+}
+
+impl Thumbnails {
+    fn of(self, picture: &RgbImage) -> Result<Option<Vec<u8>>> {
+        match self {
+            Thumbnails::Skip => Ok(None),
+            Thumbnails::Make => thumbnail(picture, THUMBNAIL_SIDE).map(Some),
+        }
+    }
+}
+
+/// An embedded picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedded {
+    /// The unit vector.
+    pub vector: Vec<f32>,
+    /// The small copy, where it was asked for.
+    pub thumbnail: Option<Vec<u8>>,
+}
+
 /// A loaded model with its queue. Cheap to clone; the worker ends with the last clone.
 #[derive(Clone)]
 pub struct Embedder(Arc<Inner>);
@@ -198,7 +233,7 @@ impl Embedder {
         let text = TextEncoder::parse(&files.tokenizer, &config, options.cleaning)?;
         let mut weights = files.checkpoint.check(&config.layout())?;
         let device = device::open(options.device);
-        let towers = Towers::new(&config, &device, |name, _shape| weights.read(name))?;
+        let towers = precision::build(options.precision, &config, &device, &text, &transform, &mut weights)?;
         let fingerprint =
             weights::fingerprint(weights.digest(), &[&files.config, &files.tokenizer, &files.preprocessor]);
         let signature = towers.convolutional().map(|_| signature::info(&fingerprint));
@@ -209,7 +244,7 @@ impl Embedder {
             dimension: config.projection(),
             modalities: ["text", "image"],
             device: device::name(&device),
-            precision: "f32",
+            precision: precision::name(towers.precision()),
             image_size: config.image_size(),
             context_length: config.context_length(),
             load_time: started.elapsed(),
@@ -340,27 +375,43 @@ impl Embedder {
     /// # Errors
     /// `Overloaded` if the queue is full, `Unavailable` if the worker has ended.
     pub async fn embed_images(&self, images: Vec<Vec<u8>>) -> Result<Vec<Result<Vec<f32>>>> {
+        let embedded = self.embed_pictures(images, Thumbnails::Skip).await?;
+        Ok(embedded.into_iter().map(|one| one.map(|one| one.vector)).collect())
+    }
+
+    /// The same with small copies of the pictures.
+    ///
+    /// # Errors
+    /// As [`Embedder::embed_images`].
+    pub async fn embed_pictures(
+        &self,
+        images: Vec<Vec<u8>>,
+        thumbnails: Thumbnails,
+    ) -> Result<Vec<Result<Embedded>>> {
         if images.is_empty() {
             return Ok(Vec::new());
         }
         let window = images.len().min(self.0.window);
         let _room = self.admit(&self.0.image_slots, window, "pictures")?;
-        let mut vectors = Vec::with_capacity(images.len());
-        let mut answers = stream::iter(images).map(|bytes| self.embed_image(bytes)).buffered(window);
+        let mut embedded = Vec::with_capacity(images.len());
+        let mut answers =
+            stream::iter(images).map(|bytes| self.embed_picture(bytes, thumbnails)).buffered(window);
         while let Some(answer) = answers.next().await {
             match answer {
                 Err(error @ Error::Unavailable(_)) => return Err(error),
-                other => vectors.push(other),
+                other => embedded.push(other),
             }
         }
-        Ok(vectors)
+        Ok(embedded)
     }
 
-    async fn embed_image(&self, bytes: Vec<u8>) -> Result<Vec<f32>> {
-        let decode = |inner: &Inner, bytes: &[u8]| {
-            Ok((Picture::Crop(inner.transform.crop(bytes, &inner.limits)?), ()))
+    async fn embed_picture(&self, bytes: Vec<u8>, thumbnails: Thumbnails) -> Result<Embedded> {
+        let decode = move |inner: &Inner, bytes: &[u8]| {
+            let picture = decode(bytes, &inner.limits)?;
+            Ok((Picture::Crop(inner.transform.crop_decoded(&picture)), thumbnails.of(&picture)?))
         };
-        Ok(self.decoded(bytes, decode).await?.0)
+        let (vector, thumbnail) = self.decoded(bytes, decode).await?;
+        Ok(Embedded { vector, thumbnail })
     }
 
     /// Features of pictures of signatures (files as above), in order: the ink alone, see
@@ -371,7 +422,11 @@ impl Embedder {
     ///
     /// # Errors
     /// As [`Embedder::embed_images`]; `InvalidInput` if the model makes no such features.
-    pub async fn signatures(&self, images: Vec<Vec<u8>>) -> Result<Vec<Result<SignatureFeatures>>> {
+    pub async fn signatures(
+        &self,
+        images: Vec<Vec<u8>>,
+        thumbnails: Thumbnails,
+    ) -> Result<Vec<Result<SignatureFeatures>>> {
         if self.info().signature.is_none() {
             return Err(Error::InvalidInput(format!(
                 "model `{}` makes no features of signatures; use `bundled`",
@@ -384,7 +439,8 @@ impl Embedder {
         let window = images.len().min(self.0.window);
         let _room = self.admit(&self.0.image_slots, window, "pictures")?;
         let mut found = Vec::with_capacity(images.len());
-        let mut answers = stream::iter(images).map(|bytes| self.signature(bytes)).buffered(window);
+        let mut answers =
+            stream::iter(images).map(|bytes| self.signature(bytes, thumbnails)).buffered(window);
         while let Some(answer) = answers.next().await {
             match answer {
                 Err(error @ Error::Unavailable(_)) => return Err(error),
@@ -394,16 +450,16 @@ impl Embedder {
         Ok(found)
     }
 
-    async fn signature(&self, bytes: Vec<u8>) -> Result<SignatureFeatures> {
-        let decode = |inner: &Inner, bytes: &[u8]| {
+    async fn signature(&self, bytes: Vec<u8>, thumbnails: Thumbnails) -> Result<SignatureFeatures> {
+        let decode = move |inner: &Inner, bytes: &[u8]| {
             let picture = decode(bytes, &inner.limits)?;
             let signature = Signature::find(&picture, Cleaning::default())
                 .map_err(|unfit| Error::Unfit(unfit.to_string()))?;
             let quality = signature.quality();
-            Ok((Picture::Signature(Box::new(signature)), quality))
+            Ok((Picture::Signature(Box::new(signature)), (quality, thumbnails.of(&picture)?)))
         };
-        let (features, quality) = self.decoded(bytes, decode).await?;
-        Ok(SignatureFeatures { features, quality })
+        let (features, (quality, thumbnail)) = self.decoded(bytes, decode).await?;
+        Ok(SignatureFeatures { features, quality, thumbnail })
     }
 
     /// Has a picture decoded on the pool and answered by the towers; what else decoding found comes along.

@@ -54,6 +54,8 @@ pub struct SignatureFeatures {
     pub features: Vec<f32>,
     /// Facts of the ink.
     pub quality: Quality,
+    /// A small copy of the picture, where it was asked for.
+    pub thumbnail: Option<Vec<u8>>,
 }
 
 /// The recipe with weights of this fingerprint.

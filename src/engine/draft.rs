@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use super::Engine;
 use super::choices::Choices;
+use super::pictures::pictured;
 use crate::collection::Collection;
+use crate::embed::{Embedded, Thumbnails};
 use crate::error::{Error, Result};
-use crate::types::{CollectionName, Payload, Point, PointId, VectorName};
+use crate::types::{CollectionName, Payload, PicturePolicy, Pictures, Point, PointId, VectorName};
 
 /// What the model is asked to embed.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,9 +105,15 @@ impl Engine {
     ) -> Result<Upserted> {
         // A missing collection or a wrong name is known before the model works for nothing.
         self.check_names(name, &drafts)?;
-        let (points, failures) = self.embed_drafts(drafts, on_failure).await?;
-        let write =
-            move |collection: &Collection| if points.is_empty() { Ok(0) } else { collection.upsert(points) };
+        let policy = self.picture_policy(name)?;
+        let (points, failures) = self.embed_drafts(drafts, on_failure, policy).await?;
+        let write = move |collection: &Collection| match points {
+            points if points.is_empty() => Ok(0),
+            points => {
+                let (points, pictures) = points.into_iter().unzip();
+                collection.upsert_pictured(points, pictures)
+            }
+        };
         let version = self.on(name, write).await?;
         Ok(Upserted { version, failures })
     }
@@ -136,40 +144,48 @@ impl Engine {
         &self,
         drafts: Vec<Draft>,
         on_failure: OnFailure,
-    ) -> Result<(Vec<Point>, Vec<Failure>)> {
+        policy: PicturePolicy,
+    ) -> Result<(Vec<(Point, Pictures)>, Vec<Failure>)> {
         let mut inferences = Vec::new();
         let mut dense = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let mut vectors = BTreeMap::new();
             let mut wanted = Vec::new();
+            let picture = pictured(&draft);
+            let shown = picture.map(|(name, _)| name.to_owned());
+            let original = picture.filter(|_| policy.originals).map(|(_, bytes)| bytes.clone());
             for (name, source) in draft.vectors {
                 match source {
                     VectorSource::Dense(vector) => {
                         vectors.insert(name, vector);
                     }
                     VectorSource::Inference(inference) => {
-                        wanted.push(name);
+                        wanted.push((shown.as_ref() == Some(&name), name));
                         inferences.push(inference);
                     }
                 }
             }
-            dense.push((Point { id: draft.id, vectors, payload: draft.payload }, wanted));
+            let pictures = Pictures { thumbnail: None, original };
+            dense.push((Point { id: draft.id, vectors, payload: draft.payload }, pictures, wanted));
         }
-        let mut embedded = self.embed_each(inferences).await?.into_iter();
+        let mut embedded = self.embed_pictured(inferences, policy.into()).await?.into_iter();
         let (mut points, mut failures) = (Vec::with_capacity(dense.len()), Vec::new());
-        for (index, (mut point, wanted)) in dense.into_iter().enumerate() {
+        for (index, (mut point, mut pictures, wanted)) in dense.into_iter().enumerate() {
             let mut failed = None;
-            for name in wanted {
+            for (is_shown, name) in wanted {
                 match embedded.next() {
-                    Some(Ok(vector)) => {
+                    Some(Ok(Embedded { vector, thumbnail })) => {
                         point.vectors.insert(name, vector);
+                        if is_shown {
+                            pictures.thumbnail = thumbnail;
+                        }
                     }
                     Some(Err(error)) => failed = Some(error),
                     None => failed = Some(Error::Internal("the model answered too few vectors".into())),
                 }
             }
             match (failed, on_failure) {
-                (None, _) => points.push(point),
+                (None, _) => points.push((point, pictures)),
                 (Some(error), OnFailure::RefuseAll) => return Err(error),
                 (Some(error), OnFailure::SkipItem) => failures.push(Failure { index, id: point.id, error }),
             }
@@ -180,6 +196,16 @@ impl Engine {
     /// One vector per inference, in order; an item that cannot be embedded is an error of its
     /// own. The outer error is the model's: unknown, overloaded, stopping.
     pub async fn embed_each(&self, inferences: Vec<Inference>) -> Result<Vec<Result<Vec<f32>>>> {
+        let embedded = self.embed_pictured(inferences, Thumbnails::Skip).await?;
+        Ok(embedded.into_iter().map(|one| one.map(|one| one.vector)).collect())
+    }
+
+    /// The same with a small copy of each picture that is alone in its inference.
+    async fn embed_pictured(
+        &self,
+        inferences: Vec<Inference>,
+        thumbnails: Thumbnails,
+    ) -> Result<Vec<Result<Embedded>>> {
         for inference in &inferences {
             self.check_model(inference)?;
         }
@@ -194,21 +220,25 @@ impl Engine {
         let embedder = &self.shared.embedder;
         let text_vectors =
             async { if texts.is_empty() { Ok(Vec::new()) } else { embedder.embed_texts(texts).await } };
-        let image_vectors =
-            async { if images.is_empty() { Ok(Vec::new()) } else { embedder.embed_images(images).await } };
-        let (texts, images) = futures_util::future::try_join(text_vectors, image_vectors).await?;
-        let resolve = |(place, parts): (String, Vec<(Lane, f32)>)| {
+        let pictures = embedder.embed_pictures(images, thumbnails);
+        let (texts, mut images) = futures_util::future::try_join(text_vectors, pictures).await?;
+        let mut resolve = |(place, parts): (String, Vec<(Lane, f32)>)| {
             let mut vectors = Vec::with_capacity(parts.len());
-            for (lane, weight) in parts {
-                let vector = match lane {
+            for (lane, weight) in &parts {
+                let vector = match *lane {
                     Lane::Text(i) => &texts[i],
-                    Lane::Image(i) => images[i].as_ref().map_err(|error| error.clone().at(&place))?,
+                    Lane::Image(i) => &images[i].as_ref().map_err(|error| error.clone().at(&place))?.vector,
                 };
-                vectors.push((vector, weight));
+                vectors.push((vector, *weight));
             }
-            mix(&vectors, &place)
+            let vector = mix(&vectors, &place)?;
+            let thumbnail = match parts[..] {
+                [(Lane::Image(i), _)] => images[i].as_mut().ok().and_then(|one| one.thumbnail.take()),
+                _ => None,
+            };
+            Ok(Embedded { vector, thumbnail })
         };
-        Ok(plans.into_iter().map(resolve).collect())
+        Ok(plans.into_iter().map(&mut resolve).collect())
     }
 
     /// Embeds one source, or passes its numbers through.

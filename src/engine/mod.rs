@@ -9,6 +9,9 @@ mod draft;
 mod duplicates;
 mod fusion;
 mod groups;
+mod map;
+mod overview;
+mod pictures;
 mod search;
 mod signatures;
 mod snapshots;
@@ -24,7 +27,7 @@ use crate::collection::Collection;
 use crate::embed::{Embedder, ModelInfo};
 use crate::error::{Error, Result};
 use crate::storage::{Store, StoreOptions};
-use crate::types::{CollectionConfig, CollectionName};
+use crate::types::{CollectionConfig, CollectionName, PicturePolicy};
 
 pub use adapt::{AdaptRequest, Adapted, Apply};
 pub use calls::CallLimits;
@@ -32,6 +35,7 @@ pub use choices::{Choices, HeadUse, Templates};
 pub use draft::{Content, Draft, Failure, Inference, OnFailure, Part, Upserted, VectorSource};
 pub use fusion::{DEFAULT_RRF_K, Fusion};
 pub use groups::{Group, Grouping};
+pub use overview::Disk;
 pub use signatures::{
     CalibrateRequest, DEFAULT_TARGET_FARS, EnrolRequest, EnrolledItem, Enrolment, Identification,
     IdentifyRequest, Policy, Sample, SampleFile, Threshold, Verification, VerifyRequest, WhitenRequest,
@@ -58,6 +62,10 @@ struct Shared {
     adapting: Arc<tokio::sync::Mutex<()>>,
     /// Held while duplicates are looked for: one page at a time.
     comparing: Arc<tokio::sync::Mutex<()>>,
+    /// Held while a map is drawn: one at a time.
+    mapping: Arc<tokio::sync::Mutex<()>>,
+    /// Which pictures are kept, as far as their collections agree.
+    pictures: PicturePolicy,
 }
 
 impl Engine {
@@ -70,6 +78,7 @@ impl Engine {
         options: StoreOptions,
         embedder: Embedder,
         limits: CallLimits,
+        pictures: PicturePolicy,
     ) -> Result<Self> {
         let store = Store::open(data_dir, options)?;
         let mut collections = BTreeMap::new();
@@ -86,6 +95,8 @@ impl Engine {
                 calls: calls::Calls::new(limits),
                 adapting: Arc::default(),
                 comparing: Arc::default(),
+                mapping: Arc::default(),
+                pictures,
             }),
         })
     }

@@ -10,6 +10,7 @@ use actix_web::{Error as ActixError, ResponseError, web};
 use subtle::ConstantTimeEq;
 
 use super::answer::Failed;
+use super::dashboard;
 use super::state::{ServerOptions, State};
 use crate::error::{Error, Result};
 
@@ -60,7 +61,7 @@ fn allow(request: &ServiceRequest, options: &ServerOptions) -> Result<()> {
         }
         return Ok(());
     }
-    if PUBLIC.contains(&request.path()) {
+    if PUBLIC.contains(&request.path()) || dashboard::is_page(request.path()) {
         return Ok(());
     }
     let given = header(actix_web::http::header::HeaderName::from_static("api-key"))
@@ -99,6 +100,7 @@ fn access(method: &Method, path: &str) -> Access {
                     | "points/recommend"
                     | "facet"
                     | "duplicates"
+                    | "map"
                     | "points/scroll"
                     | "points/count"
                     | "/embed"

@@ -30,8 +30,9 @@ use crate::types::{CollectionName, DEFAULT_VECTOR, Payload, PointId};
 const MAX_FILES: usize = 100_000;
 /// Files that are embedded and written together.
 const GROUP_FILES: usize = 64;
-/// Bytes after which a group is full, whatever its files.
-const GROUP_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes after which a group is full, whatever its files: where they are kept as they are, a group with one
+/// more file of the largest size must still be one change of the log.
+const GROUP_BYTES: usize = 24 * 1024 * 1024;
 /// Largest `payloads` or `ids` part, bytes.
 const MAX_JSON_PART: usize = 64 * 1024 * 1024;
 /// How long a group waits for a full queue before its files are answered with the error.

@@ -5,8 +5,8 @@ use utoipa::OpenApi;
 use utoipa::openapi::{ContentBuilder, Ref, Response, ResponseBuilder};
 
 use super::{
-    adapt, audit, calibrations, collections, duplicates, embed, facet, images, payload, points, query,
-    service, signatures, snapshots,
+    adapt, audit, calibrations, collections, dashboard, duplicates, embed, facet, images, map, overview,
+    payload, pictures, points, query, service, signatures, snapshots,
 };
 
 #[derive(OpenApi)]
@@ -17,14 +17,14 @@ use super::{
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     paths(
-        service::root, service::healthz, service::livez, service::readyz, service::cluster,
+        service::root, service::healthz, service::livez, service::readyz, service::cluster, overview::overview, dashboard::page, dashboard::file,
         embed::models, embed::embed, serve,
         collections::list, collections::get, collections::create, collections::update, collections::remove, collections::exists,
         collections::create_index, collections::delete_index,
-        images::ingest,
+        images::ingest, pictures::thumbnail, pictures::original,
         points::upsert, points::retrieve, points::get, points::delete, points::scroll, points::count,
         payload::merge, payload::overwrite, payload::delete_keys, payload::clear,
-        query::query, query::query_batch, query::query_groups, query::search, query::search_batch, query::recommend, facet::facet, duplicates::duplicates,
+        query::query, query::query_batch, query::query_groups, query::search, query::search_batch, query::recommend, facet::facet, duplicates::duplicates, map::map,
         adapt::fit, adapt::list, adapt::apply, adapt::remove,
         signatures::enrol, signatures::subjects, signatures::subject, signatures::remove_subject,
         signatures::verify, signatures::identify, audit::export,

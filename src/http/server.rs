@@ -7,8 +7,8 @@ use actix_web::{App, HttpServer, Resource, dev, middleware, web};
 
 use super::state::{ServerOptions, State};
 use super::{
-    adapt, answer, audit, calibrations, collections, duplicates, embed, facet, guard, images, openapi,
-    payload, points, query, service, signatures, snapshots,
+    adapt, answer, audit, calibrations, collections, dashboard, duplicates, embed, facet, guard, images, map,
+    openapi, overview, payload, pictures, points, query, service, signatures, snapshots,
 };
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -71,6 +71,10 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(at("/livez").get(service::livez))
         .service(at("/readyz").get(service::readyz))
         .service(at("/cluster").get(service::cluster))
+        .service(at("/overview").get(overview::overview))
+        .service(at("/dashboard").get(dashboard::page))
+        .service(web::redirect("/dashboard/", "/dashboard"))
+        .service(at("/dashboard/{file}").get(dashboard::file))
         .service(at("/models").get(embed::models))
         .service(at("/embed").post(embed::embed))
         .service(at("/openapi.json").get(openapi::serve))
@@ -121,11 +125,14 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(at("/collections/{name}/points/query/groups").post(query::query_groups))
         .service(at("/collections/{name}/facet").post(facet::facet))
         .service(at("/collections/{name}/duplicates").post(duplicates::duplicates))
+        .service(at("/collections/{name}/map").post(map::map))
         .service(at("/collections/{name}/points/search").post(query::search))
         .service(at("/collections/{name}/points/search/batch").post(query::search_batch))
         .service(at("/collections/{name}/points/recommend").post(query::recommend))
         .service(at("/collections/{name}/points/payload").post(payload::merge).put(payload::overwrite))
         .service(at("/collections/{name}/points/payload/delete").post(payload::delete_keys))
         .service(at("/collections/{name}/points/payload/clear").post(payload::clear))
+        .service(at("/collections/{name}/points/{id}/thumbnail").get(pictures::thumbnail))
+        .service(at("/collections/{name}/points/{id}/original").get(pictures::original))
         .service(at("/collections/{name}/points/{id}").get(points::get));
 }

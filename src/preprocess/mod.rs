@@ -9,9 +9,11 @@ mod container;
 mod decode;
 mod resample;
 mod signature;
+mod thumbnail;
 mod transform;
 
 pub use container::Format;
 pub use decode::{Limits, RgbImage, decode};
 pub use signature::{Cleaning, MAX_INK_SHARE, MIN_BOX, Quality, Signature, Unfit};
+pub use thumbnail::thumbnail;
 pub use transform::{Crop, Levels, Transform};

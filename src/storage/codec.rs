@@ -2,7 +2,7 @@
 //! its key and the rest of it, so that neither a flipped bit nor a value under the wrong key is
 //! ever taken for the truth.
 
-use crate::types::PointId;
+use crate::types::{PictureKind, Pictures, PointId};
 
 use super::record::Position;
 
@@ -15,12 +15,15 @@ pub struct Entry {
     pub vectors: Position,
     /// The record of its payload.
     pub payload: Position,
+    /// The records of its pictures.
+    pub pictures: Pictures<Position>,
 }
 
 impl Entry {
     /// Bytes of the log that the point needs.
     pub fn live_bytes(&self) -> u64 {
-        u64::from(self.vectors.length) + u64::from(self.payload.length)
+        let records = [&self.vectors, &self.payload].into_iter();
+        records.chain(self.pictures.iter().map(|(_, record)| record)).map(|r| u64::from(r.length)).sum()
     }
 
     /// 64 bits that stand for id, version and both checksums, whatever the position.
@@ -33,7 +36,18 @@ impl Entry {
             }
         };
         let sums = u64::from(self.vectors.crc) << 32 | u64::from(self.payload.crc);
-        mix(mix(id ^ self.version) ^ sums)
+        let picture = |sums: u64, (kind, record): (PictureKind, &Position)| {
+            mix(sums ^ (u64::from(flag(kind)) << 32 | u64::from(record.crc)))
+        };
+        self.pictures.iter().fold(mix(mix(id ^ self.version) ^ sums), picture)
+    }
+}
+
+/// The bit of a picture in a point's value.
+fn flag(kind: PictureKind) -> u8 {
+    match kind {
+        PictureKind::Thumbnail => 1,
+        PictureKind::Original => 2,
     }
 }
 
@@ -88,15 +102,16 @@ pub struct State {
     pub totals: Totals,
 }
 
-/// The value of a point: its entry alone. Its payload stays in the log, where the parity guards
+/// The value of a point: its entry alone, with a byte of flags and the positions where it has pictures. Its payload stays in the log, where the parity guards
 /// it: so the view stays small, and a rewritten payload costs it nothing.
 pub fn encode_entry(key: &[u8], entry: &Entry) -> Vec<u8> {
     let mut rest = Vec::with_capacity(40);
     rest.extend_from_slice(&entry.version.to_le_bytes());
-    for position in [&entry.vectors, &entry.payload] {
-        for field in [position.segment, position.offset, position.length, position.crc] {
-            rest.extend_from_slice(&field.to_le_bytes());
-        }
+    push_position(&mut rest, &entry.vectors);
+    push_position(&mut rest, &entry.payload);
+    if !entry.pictures.is_empty() {
+        rest.push(entry.pictures.iter().map(|(kind, _)| flag(kind)).sum());
+        entry.pictures.iter().for_each(|(_, position)| push_position(&mut rest, position));
     }
     seal(key, &rest)
 }
@@ -105,13 +120,30 @@ pub fn encode_entry(key: &[u8], entry: &Entry) -> Vec<u8> {
 /// stood here too. `None` where the value is damaged or another key's.
 pub fn decode_entry<'a>(key: &[u8], value: &'a [u8]) -> Option<(Entry, Option<&'a [u8]>)> {
     let rest = open(key, value)?;
-    let (fields, json) = rest.split_at_checked(40)?;
+    let (fields, mut rest) = rest.split_at_checked(40)?;
+    let mut pictures = Pictures::default();
+    // JSON begins with a brace, which is no set of flags.
+    if let Some((&flags @ 1..=3, after)) = rest.split_first() {
+        rest = after;
+        for kind in PictureKind::ALL.into_iter().filter(|kind| flags & flag(*kind) != 0) {
+            let (position, after) = rest.split_at_checked(16)?;
+            pictures.put(kind, Some(decode_position(position)?));
+            rest = after;
+        }
+    }
     let entry = Entry {
         version: u64::from_le_bytes(*fields.first_chunk()?),
         vectors: decode_position(&fields[8..24])?,
         payload: decode_position(&fields[24..40])?,
+        pictures,
     };
-    Some((entry, (!json.is_empty()).then_some(json)))
+    Some((entry, (!rest.is_empty()).then_some(rest)))
+}
+
+fn push_position(out: &mut Vec<u8>, position: &Position) {
+    for field in [position.segment, position.offset, position.length, position.crc] {
+        out.extend_from_slice(&field.to_le_bytes());
+    }
 }
 
 fn decode_position(bytes: &[u8]) -> Option<Position> {
@@ -173,11 +205,15 @@ mod tests {
                 crc,
             })
         };
-        (any::<u64>(), position(), position()).prop_map(|(version, vectors, payload)| Entry {
-            version,
-            vectors,
-            payload,
-        })
+        let picture = || prop::option::of(position());
+        (any::<u64>(), position(), position(), picture(), picture()).prop_map(
+            |(version, vectors, payload, thumbnail, original)| Entry {
+                version,
+                vectors,
+                payload,
+                pictures: Pictures { thumbnail, original },
+            },
+        )
     }
 
     proptest! {

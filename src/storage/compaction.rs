@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::codec::{self, Entry};
-use super::frame;
+use super::frame::{self, Records};
 use super::log::{Head, Log};
 use super::manifest::Manifest;
 use super::segment::{self, Header, Segment, Segments};
@@ -18,7 +18,7 @@ use super::view::Batch;
 use super::writer::Writer;
 use super::{durable, keys, parity, record};
 use crate::error::{Error, Result};
-use crate::types::PointId;
+use crate::types::{Pictures, PointId};
 
 /// Most bytes of a base frame, which half a segment may be less than; a single point may be larger.
 const BASE_FRAME: usize = 1024 * 1024;
@@ -40,7 +40,8 @@ pub fn write_base(
         log: Log::begin(log_dir.to_owned(), header, segment_bytes, head)?,
         sealed_bytes: 0,
         frames: 0,
-        body: frame::begin_base(),
+        pictured: false,
+        body: frame::begin_base(false),
         filling: Vec::new(),
         written: Vec::new(),
     };
@@ -55,11 +56,17 @@ pub fn write_base(
             }
             None => table.with(&entry.payload, <[u8]>::to_vec)?,
         };
-        if base.body.len() + payload.len() + entry.vectors.length as usize > frame_bytes {
+        let pictured = !entry.pictures.is_empty();
+        let bytes = payload.len() as u64 + entry.live_bytes();
+        if base.body.len() as u64 + bytes > frame_bytes as u64 || base.pictured != pictured {
             base.write_frame(head)?;
         }
-        let push = |vectors: &[u8]| base.push(id, entry, &payload, vectors);
-        table.with(&entry.vectors, push)??;
+        let mut records = Records { payload, vectors: Vec::new(), pictures: Pictures::default() };
+        records.vectors = table.with(&entry.vectors, <[u8]>::to_vec)?;
+        for (kind, record) in entry.pictures.iter() {
+            records.pictures.put(kind, Some(table.with(record, <[u8]>::to_vec)?));
+        }
+        base.push(id, entry, &records)?;
     }
     base.write_frame(head)?;
     let mut end = Vec::new();
@@ -76,8 +83,10 @@ pub struct Base {
     sealed_bytes: u64,
     frames: u64,
     body: Vec<u8>,
-    /// The points of the frame that is being filled: where their records lie in its ops.
-    filling: Vec<(PointId, Entry, [std::ops::Range<usize>; 2])>,
+    /// The points of the frame that is being filled have pictures, or have not.
+    pictured: bool,
+    /// These points: where their records lie in its ops.
+    filling: Vec<(PointId, Entry, Records<std::ops::Range<usize>>)>,
     /// The points that are written, with their new positions.
     written: Vec<(PointId, Entry)>,
 }
@@ -187,8 +196,12 @@ impl Writer {
 }
 
 impl Base {
-    fn push(&mut self, id: PointId, entry: Entry, payload: &[u8], vectors: &[u8]) -> Result<()> {
-        let places = frame::push_base(&mut self.body, entry.version, payload, vectors)?;
+    fn push(&mut self, id: PointId, entry: Entry, records: &Records<Vec<u8>>) -> Result<()> {
+        if self.filling.is_empty() {
+            self.pictured = !records.pictures.is_empty();
+            self.body = frame::begin_base(self.pictured);
+        }
+        let places = frame::push_base(&mut self.body, entry.version, records)?;
         self.filling.push((id, entry, places));
         Ok(())
     }
@@ -197,7 +210,7 @@ impl Base {
         if self.filling.is_empty() {
             return Ok(());
         }
-        let body = std::mem::replace(&mut self.body, frame::begin_base());
+        let body = std::mem::take(&mut self.body); // begun anew with the next point
         if self.log.is_full_for(body.len() + frame::PREFIX) {
             self.sealed_bytes += self.log.length();
             self.log.roll(head)?;
@@ -208,13 +221,14 @@ impl Base {
         self.log.mark().write(&mut bytes, head.2, &body)?;
         self.log.append(&bytes)?;
         self.frames += 1;
-        for (id, entry, [payload, vectors]) in self.filling.drain(..) {
-            let position = |record| {
-                frame::position(segment, at, &body, record)
-                    .ok_or_else(|| Error::Internal("a position that does not fit".to_owned()))
+        for (id, entry, Records { payload, vectors, pictures }) in self.filling.drain(..) {
+            let position = |record: &std::ops::Range<usize>| frame::position(segment, at, &body, record);
+            let moved = || {
+                let pictures = pictures.try_map(|_, record| position(record))?;
+                Some(Entry { payload: position(&payload)?, vectors: position(&vectors)?, pictures, ..entry })
             };
-            let entry = Entry { payload: position(&payload)?, vectors: position(&vectors)?, ..entry };
-            self.written.push((id, entry));
+            let moved = moved().ok_or_else(|| Error::Internal("a position that does not fit".to_owned()))?;
+            self.written.push((id, moved));
         }
         Ok(())
     }

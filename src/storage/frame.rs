@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::types::{CollectionConfig, CollectionName, Payload, Point, PointId};
+use crate::types::{CollectionConfig, CollectionName, Payload, PictureKind, Pictures, Point, PointId};
 
 use super::keys;
 use super::record::{self, Position};
@@ -145,10 +145,23 @@ pub enum Kind {
     Base,
     /// Compaction is complete; says how many base frames there are.
     BaseEnd,
+    /// Points written whole, with pictures.
+    Pictured,
+    /// Live points with pictures as compaction found them, each with its version.
+    PicturedBase,
 }
 
-const KINDS: [Kind; 7] =
-    [Kind::Head, Kind::Configure, Kind::Upsert, Kind::Delete, Kind::SetPayload, Kind::Base, Kind::BaseEnd];
+const KINDS: [Kind; 9] = [
+    Kind::Head,
+    Kind::Configure,
+    Kind::Upsert,
+    Kind::Delete,
+    Kind::SetPayload,
+    Kind::Base,
+    Kind::BaseEnd,
+    Kind::Pictured,
+    Kind::PicturedBase,
+];
 
 impl Kind {
     fn byte(self) -> u8 {
@@ -160,6 +173,8 @@ impl Kind {
             Kind::SetPayload => 5,
             Kind::Base => 6,
             Kind::BaseEnd => 7,
+            Kind::Pictured => 8,
+            Kind::PicturedBase => 9,
         }
     }
 
@@ -182,6 +197,8 @@ pub enum Op {
         payload: Range<usize>,
         /// Its vectors' record.
         vectors: Range<usize>,
+        /// Its pictures' records.
+        pictures: Pictures<Range<usize>>,
     },
     /// The payload is now this, if there is such a point.
     Payload {
@@ -226,6 +243,33 @@ pub fn encode_upsert(points: &[Point]) -> Result<Vec<u8>> {
     within_bound(body)
 }
 
+/// The same with what is kept of the picture of each, in the order of the points.
+///
+/// # Errors
+/// As [`encode_upsert`].
+pub fn encode_pictured(points: &[Point], pictures: &[Pictures]) -> Result<Vec<u8>> {
+    if points.len() != pictures.len() {
+        return Err(Error::Internal(format!("{} points, {} pictures", points.len(), pictures.len())));
+    }
+    let mut body = vec![Kind::Pictured.byte()];
+    for (Point { id, vectors, payload }, pictures) in points.iter().zip(pictures) {
+        with_length(&mut body, |out| record::write_payload(out, *id, payload))?;
+        with_length(&mut body, |out| record::write_vectors(out, *id, vectors))?;
+        for kind in PictureKind::ALL {
+            with_length(&mut body, |out| {
+                if let Some(bytes) = pictures.get(kind) {
+                    record::write_picture(out, *id, kind, bytes);
+                }
+                Ok(())
+            })?;
+        }
+        if body.len() > MAX_FRAME {
+            return Err(too_large(body.len()));
+        }
+    }
+    within_bound(body)
+}
+
 /// The ops of a deletion.
 pub fn encode_delete(ids: &[PointId]) -> Result<Vec<u8>> {
     let mut body = vec![Kind::Delete.byte()];
@@ -245,18 +289,29 @@ pub fn encode_payloads(payloads: &[(PointId, Payload)]) -> Result<Vec<u8>> {
     within_bound(body)
 }
 
-/// Ops of a base frame, filled point by point with [`push_base`].
-pub fn begin_base() -> Vec<u8> {
-    vec![Kind::Base.byte()]
+/// Ops of a base frame of points with or without pictures, filled point by point with [`push_base`].
+pub fn begin_base(pictured: bool) -> Vec<u8> {
+    vec![if pictured { Kind::PicturedBase } else { Kind::Base }.byte()]
 }
 
-/// Appends a live point to a base frame; returns where its payload and vectors lie in the ops.
+/// A point's records, or where they lie in a frame's ops.
+#[derive(Debug, Clone)]
+pub struct Records<T> {
+    /// Its payload's.
+    pub payload: T,
+    /// Its vectors'.
+    pub vectors: T,
+    /// Its pictures'.
+    pub pictures: Pictures<T>,
+}
+
+/// Appends a live point to a base frame; returns where its records lie in the ops.
 pub fn push_base(
     body: &mut Vec<u8>,
     version: u64,
-    payload: &[u8],
-    vectors: &[u8],
-) -> Result<[Range<usize>; 2]> {
+    records: &Records<Vec<u8>>,
+) -> Result<Records<Range<usize>>> {
+    let pictured = Kind::of(body) == Some(Kind::PicturedBase);
     body.extend_from_slice(&version.to_le_bytes());
     let mut push = |record: &[u8]| {
         with_length(body, |out| {
@@ -265,7 +320,14 @@ pub fn push_base(
         })?;
         Ok::<_, Error>(body.len() - record.len()..body.len())
     };
-    Ok([push(payload)?, push(vectors)?])
+    let (payload, vectors) = (push(&records.payload)?, push(&records.vectors)?);
+    let mut pictures = Pictures::default();
+    for kind in PictureKind::ALL.into_iter().filter(|_| pictured) {
+        let record = records.pictures.get(kind);
+        let place = push(record.map(Vec::as_slice).unwrap_or_default())?;
+        pictures.put(kind, record.map(|_| place));
+    }
+    Ok(Records { payload, vectors, pictures })
 }
 
 /// The ops of the frame that ends a compaction of so many base frames.
@@ -317,9 +379,9 @@ pub fn ops(body: &[u8]) -> impl Iterator<Item = Option<Op>> {
 
 fn read_op(kind: Kind, body: &[u8], at: &mut usize) -> Option<Op> {
     match kind {
-        Kind::Upsert | Kind::Base => {
+        Kind::Upsert | Kind::Base | Kind::Pictured | Kind::PicturedBase => {
             let version = match kind {
-                Kind::Base => {
+                Kind::Base | Kind::PicturedBase => {
                     let version = u64::from_le_bytes(*body.get(*at..)?.first_chunk()?);
                     *at += 8;
                     Some(version)
@@ -328,8 +390,15 @@ fn read_op(kind: Kind, body: &[u8], at: &mut usize) -> Option<Op> {
             };
             let payload = read_record(body, at)?;
             let vectors = read_record(body, at)?;
+            let mut pictures = Pictures::default();
+            if matches!(kind, Kind::Pictured | Kind::PicturedBase) {
+                for kind in PictureKind::ALL {
+                    let record = read_record(body, at)?; // empty where there is none
+                    pictures.put(kind, (!record.is_empty()).then_some(record));
+                }
+            }
             let id = record::claimed_id(&body[payload.clone()])?;
-            Some(Op::Put { id, version, payload, vectors })
+            Some(Op::Put { id, version, payload, vectors, pictures })
         }
         Kind::SetPayload => {
             let payload = read_record(body, at)?;
@@ -423,7 +492,8 @@ mod tests {
         let body = encode_upsert(&[point(1), point(2)]).unwrap();
         let ids: Vec<PointId> = ops(&body)
             .map(|op| match op {
-                Some(Op::Put { id, version: None, payload, vectors }) => {
+                Some(Op::Put { id, version: None, payload, vectors, pictures }) => {
+                    assert!(pictures.is_empty());
                     assert_eq!(record::payload_json(&body[payload], id), Some(&b"{}"[..]));
                     assert!(record::read_vectors(&body[vectors], id).is_some());
                     id
@@ -435,6 +505,22 @@ mod tests {
         let body = encode_delete(&ids).unwrap();
         assert_eq!(ops(&body).filter(|op| matches!(op, Some(Op::Delete(_)))).count(), 2);
         assert!(ops(&body[..body.len() - 1]).any(|op| op.is_none()), "ops cut short must be noticed");
+    }
+
+    #[test]
+    fn pictures_come_back_with_the_points_that_have_them() {
+        let both = Pictures { thumbnail: Some(vec![1, 2]), original: Some(vec![3]) };
+        let pictures = [Pictures::default(), both.clone(), Pictures { original: None, ..both }];
+        let body = encode_pictured(&[point(1), point(2), point(3)], &pictures).unwrap();
+        let mut found = Vec::new();
+        for op in ops(&body) {
+            let Some(Op::Put { id, pictures, .. }) = op else { panic!("{op:?}") };
+            let read =
+                |kind, record: &Range<usize>| record::picture(&body[record.clone()], id, kind).map(Vec::from);
+            found.push(pictures.try_map(read).unwrap());
+        }
+        assert_eq!(found, pictures);
+        assert!(encode_pictured(&[point(1)], &[]).is_err());
     }
 
     #[test]

@@ -40,6 +40,7 @@ mod mmap;
 mod notes;
 mod parity;
 mod part;
+mod pictures;
 mod reconcile;
 mod record;
 mod recovery;
@@ -64,13 +65,16 @@ pub use store::Store;
 pub use stored::StoredVectors;
 pub use volume::{Hook, Ids, Moved, Volume};
 
-use crate::types::{CollectionConfig, NamedVectors, Payload, Point, PointId};
+use crate::types::{CollectionConfig, NamedVectors, Payload, Pictures, Point, PointId};
 
 /// One change of a collection: applied whole or not at all.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// Writes points; one with the same id is replaced, its payload too.
     Upsert(Vec<Point>),
+    /// The same with what is kept of the picture of each, in the order of the points. A point that is
+    /// written again without pictures has none any more; a new payload leaves them.
+    Pictured(Vec<Point>, Vec<Pictures>),
     /// Deletes points; ids that are absent are passed over.
     Delete(Vec<PointId>),
     /// Replaces whole payloads and keeps the vectors; ids that are absent are passed over.

@@ -137,7 +137,10 @@ pub fn judge(replay: Replay, seen: &Seen, segments: &[Arc<Segment>], id: LogId, 
     let is_lost = |entry: &Entry, id: &PointId| {
         let inline = seen.with_payload.contains(id)
             && seen.entries.get(id).is_some_and(|seen| seen.payload == entry.payload);
-        table.with(&entry.vectors, |_| ()).is_err() || !inline && table.with(&entry.payload, |_| ()).is_err()
+        let fails = |record| table.with(record, |_| ()).is_err();
+        fails(&entry.vectors)
+            || !inline && fails(&entry.payload)
+            || entry.pictures.iter().any(|(_, record)| fails(record))
     };
     let mut lost: Vec<PointId> =
         replay.entries.iter().filter(|(id, entry)| is_lost(entry, id)).map(|(id, _)| *id).collect();

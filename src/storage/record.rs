@@ -1,17 +1,25 @@
-//! The records within log frames: one point's payload, or one point's vectors. A record carries
+//! The records within log frames: one point's payload, its vectors, or a picture kept with it. A record carries
 //! its own checksum and its id, so that it can be read and verified alone through mmap.
 //!
 //! `crc32c u32 LE | kind u8 | id | body`; the checksum covers everything behind it. The body of
 //! a payload is its JSON; the body of vectors is `count u16`, then for each `name length u8,
-//! name, components u32, f32 LE ...`.
+//! name, components u32, f32 LE ...`; that of a picture the bytes of its file.
 
 use crate::error::{Error, Result};
-use crate::types::{NamedVectors, Payload, PointId};
+use crate::types::{NamedVectors, Payload, PictureKind, PointId};
 
 use super::keys;
 
 const PAYLOAD: u8 = b'P';
 const VECTORS: u8 = b'V';
+
+/// The kind of a picture's record.
+fn kind_of(picture: PictureKind) -> u8 {
+    match picture {
+        PictureKind::Thumbnail => b'T',
+        PictureKind::Original => b'O',
+    }
+}
 
 /// Where a record lies: bytes `offset..offset + length` of a segment, starting with `crc`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +67,18 @@ pub fn write_vectors(out: &mut Vec<u8>, id: PointId, vectors: &NamedVectors) -> 
     }
     finish(out, start);
     Ok(())
+}
+
+/// Appends the record of a picture.
+pub fn write_picture(out: &mut Vec<u8>, id: PointId, kind: PictureKind, bytes: &[u8]) {
+    let start = begin(out, kind_of(kind), id);
+    out.extend_from_slice(bytes);
+    finish(out, start);
+}
+
+/// The file in the picture record of `id`; `None` where anything about it is wrong.
+pub fn picture(record: &[u8], id: PointId, kind: PictureKind) -> Option<&[u8]> {
+    body(record, kind_of(kind), id)
 }
 
 fn begin(out: &mut Vec<u8>, kind: u8, id: PointId) -> usize {

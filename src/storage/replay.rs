@@ -35,10 +35,11 @@ pub enum Effect {
 pub fn step(op: &Op, old: Option<Entry>, seq: u64, segment: u32, at: usize, body: &[u8]) -> Option<Effect> {
     let position = |record: &Range<usize>| frame::position(segment, at, body, record);
     Some(match op {
-        Op::Put { version, payload, vectors, .. } => Effect::Put(Entry {
+        Op::Put { version, payload, vectors, pictures, .. } => Effect::Put(Entry {
             version: version.unwrap_or(seq),
             vectors: position(vectors)?,
             payload: position(payload)?,
+            pictures: pictures.try_map(|_, record| position(record))?,
         }),
         Op::Payload { payload, .. } => match old {
             Some(old) => Effect::Put(Entry { version: seq, payload: position(payload)?, ..old }),
@@ -206,7 +207,8 @@ impl Reader {
         }
         self.damage(format!("segment {segment}: bytes {} to {} are damaged", range.start, range.end));
         let Some(frame) = mark.read_unverified(bytes, range.start) else { return };
-        let is_change = matches!(Kind::of(frame.body), Some(Kind::Upsert | Kind::SetPayload));
+        let is_change =
+            matches!(Kind::of(frame.body), Some(Kind::Upsert | Kind::Pictured | Kind::SetPayload));
         if !is_change || frame.end() != range.end || frame.seq != self.replay.last_seq + 1 {
             return;
         }
@@ -216,8 +218,11 @@ impl Reader {
             |record: Range<usize>, id| record::payload_json(&frame.body[record], id).is_some();
         let vectors_hold = |record: Range<usize>, id| record::read_vectors(&frame.body[record], id).is_some();
         let is_whole = frame::ops(frame.body).all(|op| match op {
-            Some(Op::Put { id, payload, vectors, .. }) => {
-                payload_holds(payload, id) && vectors_hold(vectors, id)
+            Some(Op::Put { id, payload, vectors, pictures, .. }) => {
+                let holds = |(kind, record): (_, &Range<usize>)| {
+                    record::picture(&frame.body[record.clone()], id, kind).is_some()
+                };
+                payload_holds(payload, id) && vectors_hold(vectors, id) && pictures.iter().all(holds)
             }
             Some(Op::Payload { id, payload }) => payload_holds(payload, id),
             Some(Op::Delete(_)) | None => false,
@@ -243,7 +248,7 @@ impl Reader {
                     self.replay.head = Some(head);
                 }
             }
-            Some(Kind::Base) => {
+            Some(Kind::Base | Kind::PicturedBase) => {
                 self.base_frames += 1;
                 self.replay.base_seq = frame.seq;
                 self.replay.last_seq = frame.seq;
@@ -252,7 +257,7 @@ impl Reader {
                 }
             }
             Some(Kind::BaseEnd) => self.base_ends(frame::decode_base_end(frame.body), frame.seq),
-            Some(Kind::Configure | Kind::Upsert | Kind::Delete | Kind::SetPayload) => {
+            Some(Kind::Configure | Kind::Upsert | Kind::Pictured | Kind::Delete | Kind::SetPayload) => {
                 self.change(segment, frame);
             }
             None => self.unreadable(frame.seq),

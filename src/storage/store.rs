@@ -165,6 +165,14 @@ impl Store {
         Ok(())
     }
 
+    /// Bytes that are free on the disk, and those that must stay so.
+    ///
+    /// # Errors
+    /// `Io` where the disk cannot be asked.
+    pub fn free_disk(&self) -> Result<(u64, u64)> {
+        Ok((fs4::available_space(&self.dir)?, self.options.min_free_disk_bytes))
+    }
+
     /// Bytes of the view's files, which all collections share.
     pub fn view_disk_bytes(&self) -> u64 {
         self.view.disk_bytes()

@@ -2,6 +2,7 @@
 
 mod damage;
 mod model;
+mod pictures;
 mod writing;
 
 use std::path::Path;

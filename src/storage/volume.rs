@@ -64,7 +64,7 @@ pub struct Shared {
 
 /// One collection's points on disk. All calls block; share it between threads.
 pub struct Volume {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     queue: RwLock<Option<SyncSender<Job>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -163,6 +163,7 @@ impl Volume {
         }
         let body = match &change {
             Change::Upsert(points) => frame::encode_upsert(points)?,
+            Change::Pictured(points, pictures) => frame::encode_pictured(points, pictures)?,
             Change::Delete(ids) => frame::encode_delete(ids)?,
             Change::SetPayload(payloads) => frame::encode_payloads(payloads)?,
             Change::Configure(config) => frame::encode_config(Kind::Configure, &shared.name, config)?,
@@ -247,6 +248,9 @@ impl Volume {
 
     /// Refuses to write `bytes` beside the log where the volume is read-only or the disk nearly full.
     pub(super) fn check_room(&self, bytes: u64) -> Result<()> {
+        if self.queue.read().is_none() {
+            return Err(self.stopped());
+        }
         self.shared.check_writable()?;
         self.shared.check_disk(bytes)
     }
@@ -502,7 +506,7 @@ impl Shared {
         )))
     }
 
-    fn read<T>(
+    pub(super) fn read<T>(
         &self,
         id: PointId,
         read: impl Fn(&Self, &Entry, Option<&[u8]>) -> Result<T, Failure>,

@@ -62,7 +62,7 @@ impl Pending {
     /// True where a reader could see half of it.
     fn is_of_several(&self) -> bool {
         match &self.change {
-            Change::Upsert(points) => points.len() > 1,
+            Change::Upsert(points) | Change::Pictured(points, _) => points.len() > 1,
             Change::Delete(ids) => ids.len() > 1,
             Change::SetPayload(payloads) => payloads.len() > 1,
             Change::Configure(_) => false,

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Distance, JsonPath, PayloadIndexParams, QuantizationConfig, SignatureProfile, TextTemplates, VectorName,
+    Distance, JsonPath, PayloadIndexParams, PicturePolicy, QuantizationConfig, SignatureProfile,
+    TextTemplates, VectorName,
 };
 use crate::error::{Error, Result};
 
@@ -125,6 +126,9 @@ pub struct CollectionConfig {
     /// Of a collection of signatures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signatures: Option<SignatureProfile>,
+    /// Which pictures are kept, as far as the server keeps them.
+    #[serde(default, skip_serializing_if = "PicturePolicy::is_all")]
+    pub pictures: PicturePolicy,
 }
 
 impl CollectionConfig {
@@ -137,6 +141,7 @@ impl CollectionConfig {
             metadata: serde_json::Map::new(),
             tuning: serde_json::Map::new(),
             signatures: None,
+            pictures: PicturePolicy::ALL,
         }
     }
 

@@ -7,6 +7,7 @@ mod filter;
 mod geo;
 mod payload;
 mod payload_field;
+mod picture;
 mod point;
 mod point_id;
 mod quantization;
@@ -23,6 +24,7 @@ pub use filter::{
 pub use geo::{GeoArea, GeoBounds, GeoPoint};
 pub use payload::{JsonPath, Payload, PayloadSelector, merge_payload};
 pub use payload_field::{PayloadFieldType, PayloadIndexParams};
+pub use picture::{PictureKind, PicturePolicy, Pictures, THUMBNAIL_SIDE};
 pub use point::{Point, Record, ScoredPoint};
 pub use point_id::PointId;
 pub use quantization::{Quantization, QuantizationConfig};

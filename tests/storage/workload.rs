@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lookalike::storage::{Change, Store, StoreOptions, StoredPoint, Volume};
-use lookalike::types::{CollectionConfig, CollectionName, Distance, NamedVectors, Payload, Point, PointId};
+use lookalike::types::{
+    CollectionConfig, CollectionName, Distance, NamedVectors, Payload, PictureKind, Pictures, Point, PointId,
+};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -49,6 +51,37 @@ pub fn point(id: PointId, seed: u64) -> Point {
     Point { id, vectors: vectors(seed), payload: payload(seed) }
 }
 
+/// What is kept of the picture of a point that was written with this seed: nothing by most changes.
+fn pictures(seed: u64) -> Pictures {
+    if !is_pictured(seed / 1000) || seed.is_multiple_of(3) {
+        return Pictures::default();
+    }
+    let file = |length: usize| Some((0..length).map(|i| (seed as usize * 31 + i) as u8).collect());
+    let original = seed.is_multiple_of(2).then(|| file(900)).flatten();
+    Pictures { thumbnail: file(200 + seed as usize % 300), original }
+}
+
+fn is_pictured(step: u64) -> bool {
+    matches!(step % 10, 1 | 6)
+}
+
+/// A point's pictures are those that were written with its vectors, or are named as damaged.
+fn check_pictures(volume: &Volume, id: PointId, point: &StoredPoint) {
+    // Of points that are not of this workload, and of those whose seed f32 does not hold exactly, nothing is known.
+    let Some(first) = point.vectors.get("").and_then(|vector| vector.first()) else { return };
+    let seed = (f64::from(*first) * 3.0 / 7.0).round() as u64;
+    if seed > 1 << 21 || point.vectors != vectors(seed) {
+        return;
+    }
+    let expected = pictures(seed);
+    for kind in PictureKind::ALL {
+        match volume.picture(id, kind) {
+            Ok(found) => assert_eq!(found.as_ref(), expected.get(kind), "{kind} of point {id}, seed {seed}"),
+            Err(error) => assert!(volume.read_only_reason().is_some(), "{kind} of point {id}: {error}"),
+        }
+    }
+}
+
 /// The changes of a seed, one after the other.
 pub struct Changes {
     random: SmallRng,
@@ -79,6 +112,11 @@ impl Iterator for Changes {
         Some(match self.step % 10 {
             3 | 7 => Change::SetPayload(seeded(ids(5)).map(|(id, seed)| (id, payload(seed))).collect()),
             5 => Change::Delete(ids(3)),
+            step if is_pictured(step) => {
+                let points: Vec<_> = seeded(ids(8)).map(|(id, seed)| point(id, seed)).collect();
+                let kept = points.iter().map(|point| pictures(seed_of(&point.payload))).collect();
+                Change::Pictured(points, kept)
+            }
             _ => Change::Upsert(seeded(ids(8)).map(|(id, seed)| point(id, seed)).collect()),
         })
     }
@@ -90,7 +128,7 @@ pub fn sent(seed: u64, changes: usize) -> BTreeMap<PointId, Vec<Seeds>> {
     let mut note = |id: PointId, seeds: Seeds| sent.entry(id).or_default().push(seeds);
     for change in Changes::new(seed).take(changes) {
         match change {
-            Change::Upsert(points) => points.iter().for_each(|point| {
+            Change::Upsert(points) | Change::Pictured(points, _) => points.iter().for_each(|point| {
                 let seed = seed_of(&point.payload);
                 note(point.id, (seed, seed));
             }),
@@ -110,7 +148,7 @@ fn seed_of(payload: &Payload) -> u64 {
 /// Repeats a change on what a collection should hold.
 pub fn apply(model: &mut Model, change: &Change) {
     match change {
-        Change::Upsert(points) => points.iter().for_each(|point| {
+        Change::Upsert(points) | Change::Pictured(points, _) => points.iter().for_each(|point| {
             let seed = seed_of(&point.payload);
             model.insert(point.id, (seed, seed));
         }),
@@ -157,6 +195,7 @@ pub fn is_payload(found: &StoredPoint, seed: u64) -> bool {
 pub fn contents(volume: &Volume) -> BTreeMap<PointId, StoredPoint> {
     let mut found = BTreeMap::new();
     let scanned = volume.scan(|id, point| {
+        check_pictures(volume, id, &point);
         found.insert(id, point);
         Ok(())
     });

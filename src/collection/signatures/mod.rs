@@ -78,7 +78,7 @@ impl Signatures {
         let mut gallery = self.gallery.write();
         let Some(kept) = gallery.as_mut() else { return };
         match change {
-            Change::Upsert(points) => {
+            Change::Upsert(points) | Change::Pictured(points, _) => {
                 let points: Vec<_> = points.iter().map(|p| (p.id, &p.payload, &p.vectors)).collect();
                 kept.put(&points);
             }

@@ -15,7 +15,9 @@ use crate::collection::{Collection, MAX_REFERENCES};
 use crate::distance;
 use crate::embed::SignatureFeatures;
 use crate::error::{Error, Result};
-use crate::types::{CollectionName, FORGERY_FIELD, Payload, Point, PointId, SUBJECT_FIELD, check_subject};
+use crate::types::{
+    CollectionName, FORGERY_FIELD, Payload, Pictures, Point, PointId, SUBJECT_FIELD, check_subject,
+};
 use crate::verify::{DUPLICATE_COSINE, MIN_REFERENCES, RECOMMENDED_REFERENCES, cosine};
 
 /// A picture file on its way in.
@@ -75,6 +77,7 @@ struct Ready {
     features: Vec<f32>,
     sha256: String,
     point: Point,
+    pictures: Pictures,
 }
 
 impl Engine {
@@ -96,12 +99,17 @@ impl Engine {
         let hashes: Vec<String> = request.samples.iter().map(|sample| sha256(&sample.bytes)).collect();
         let ids: Vec<PointId> = hashes.iter().map(|hash| id_of(&request, hash)).collect();
         let pictures = request.samples.iter().map(|sample| sample.bytes.clone()).collect();
-        let found = self.shared.embedder.signatures(pictures).await?;
+        let policy = self.picture_policy(name)?;
+        let found = self.shared.embedder.signatures(pictures, policy.into()).await?;
+        let mut originals: Vec<Option<Vec<u8>>> = match policy.originals {
+            true => request.samples.into_iter().map(|sample| Some(sample.bytes)).collect(),
+            false => vec![None; count],
+        };
         let (mut ready, mut refused) = (Vec::new(), BTreeMap::new());
         let mut qualities = vec![None; count];
         for (at, found) in found.into_iter().enumerate() {
             match found {
-                Ok(SignatureFeatures { mut features, quality }) => {
+                Ok(SignatureFeatures { mut features, quality, thumbnail }) => {
                     distance::normalise(&mut features);
                     qualities[at] = Some(quality_out(&quality));
                     let mut payload = request.payload.clone();
@@ -111,7 +119,8 @@ impl Engine {
                     payload.insert("quality".into(), quality_out(&quality));
                     let vectors = BTreeMap::from([(String::new(), features.clone())]);
                     let point = Point { id: ids[at], vectors, payload };
-                    ready.push(Ready { at, features, sha256: hashes[at].clone(), point });
+                    let pictures = Pictures { thumbnail, original: originals[at].take() };
+                    ready.push(Ready { at, features, sha256: hashes[at].clone(), point, pictures });
                 }
                 Err(error) => drop(refused.insert(at, plain(&error))),
             }
@@ -129,7 +138,8 @@ impl Engine {
                 )));
             }
             if !taken.is_empty() {
-                collection.upsert(taken)?;
+                let (points, pictures) = taken.into_iter().unzip();
+                collection.upsert_pictured(points, pictures)?;
             }
             let references = collection
                 .with_gallery(|gallery| gallery.subject(&subject).map_or(0, |s| s.references.len()))?;
@@ -180,7 +190,7 @@ fn fresh(
     forgeries: bool,
     labels: &[String],
     refused: &mut BTreeMap<usize, String>,
-) -> Result<Vec<Point>> {
+) -> Result<Vec<(Point, Pictures)>> {
     let known: Vec<(PointId, Option<String>)> = collection.with_gallery(|gallery| {
         let references = gallery.subject(subject).map(|s| s.references.as_slice()).unwrap_or_default();
         references.iter().map(|reference| (reference.id, reference.sha256.clone())).collect()
@@ -216,5 +226,5 @@ fn fresh(
             None => taken.push(one),
         }
     }
-    Ok(taken.into_iter().map(|one| one.point).collect())
+    Ok(taken.into_iter().map(|one| (one.point, one.pictures)).collect())
 }

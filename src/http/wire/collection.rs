@@ -10,7 +10,8 @@ use super::object::{Object, expected};
 use crate::collection::CollectionInfo;
 use crate::error::{Error, Result};
 use crate::types::{
-    CollectionConfig, Distance, HnswParams, PayloadIndexParams, QuantizationConfig, VectorParams,
+    CollectionConfig, Distance, HnswParams, PayloadIndexParams, PicturePolicy, QuantizationConfig,
+    VectorParams,
 };
 
 /// `PUT /collections/{c}`. Fields that tune other servers are kept and echoed.
@@ -52,6 +53,11 @@ pub struct CreateBody {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     quantization_config: Option<Value>,
+    /// `{"thumbnails": false}` and `{"originals": false}` keep none of this collection's pictures, whatever
+    /// the server keeps; true is as the server says.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pictures: Option<Value>,
     /// Accepted and echoed.
     #[serde(default)]
     shard_number: Option<u32>,
@@ -146,10 +152,26 @@ impl CreateBody {
             metadata: self.metadata.unwrap_or_default(),
             tuning,
             signatures: None,
+            pictures: pictures(self.pictures, PicturePolicy::ALL)?,
         };
         config.validate()?;
         Ok(config)
     }
+}
+
+/// Which pictures a collection keeps, where the field says so.
+///
+/// # Errors
+/// An error that names the field.
+pub fn pictures(value: Option<Value>, before: PicturePolicy) -> Result<PicturePolicy> {
+    let Some(value) = value.filter(|value| !value.is_null()) else { return Ok(before) };
+    let mut object = Object::new(value, "pictures")?;
+    let policy = PicturePolicy {
+        thumbnails: object.boolean("thumbnails")?.unwrap_or(before.thumbnails),
+        originals: object.boolean("originals")?.unwrap_or(before.originals),
+    };
+    object.finish()?;
+    Ok(policy)
 }
 
 fn vectors(value: Value, hnsw: HnswParams) -> Result<BTreeMap<String, VectorParams>> {
@@ -287,6 +309,9 @@ pub fn describe(config: &CollectionConfig, info: &CollectionInfo) -> Value {
     });
     if !config.metadata.is_empty() {
         described["config"]["metadata"] = Value::Object(config.metadata.clone());
+    }
+    if !config.pictures.is_all() {
+        described["config"]["pictures"] = json!(config.pictures);
     }
     if let Some(profile) = &config.signatures {
         described["config"]["signatures"] = json!(profile);

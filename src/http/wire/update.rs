@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::collection::hnsw;
+use super::collection::{hnsw, pictures};
 use crate::error::{Error, Result};
 use crate::types::{CollectionConfig, QuantizationConfig, merge_payload};
 
@@ -22,6 +22,10 @@ pub struct UpdateBody {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     hnsw_config: Option<Value>,
+    /// As in the creation of a collection; counts for pictures that come from now on.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pictures: Option<Value>,
     /// Cannot be changed.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
@@ -79,6 +83,7 @@ impl UpdateBody {
             merge_payload(&mut config.metadata, more);
         }
         config.hnsw = hnsw(self.hnsw_config, "hnsw_config", config.hnsw)?;
+        config.pictures = pictures(self.pictures, config.pictures)?;
         let params = self.params.unwrap_or_default();
         let tuned = [
             ("optimizers_config", self.optimizers_config),
