@@ -328,10 +328,10 @@ impl<'a> Sending<'a> {
             let line: Value = serde_json::from_str(line).context("the server's answer to an upload")?;
             if line["status"] == "ok" {
                 open.remove(&usize::try_from(line["index"].as_u64().unwrap_or(u64::MAX))?);
-            } else if let Some((i, error)) = place_and_error(&line, items.len()) {
-                if open.remove(&i) {
-                    failures.push((i, error));
-                }
+            } else if let Some((i, error)) = place_and_error(&line, items.len())
+                && open.remove(&i)
+            {
+                failures.push((i, error));
             }
         }
         failures.extend(open.into_iter().map(|i| (i, "the server did not answer for it".to_owned())));

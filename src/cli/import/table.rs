@@ -161,13 +161,15 @@ mod tests {
     use serde_json::json;
     use std::sync::Arc;
 
+    type Cells<'a> = (&'a [u8], &'a str, i64);
+
     /// A file of (picture or path, label, size) rows under a schema whose first leaf is the picture.
-    fn write(path: &Path, schema: &str, depth: i16, rows: &[(&[u8], &str, i64)]) {
+    fn write(path: &Path, schema: &str, depth: i16, rows: &[Cells<'_>]) {
         let schema = Arc::new(parse_message_type(schema).unwrap());
         let mut writer =
             SerializedFileWriter::new(File::create(path).unwrap(), schema, Arc::default()).unwrap();
         let mut group = writer.next_row_group().unwrap();
-        let texts = |which: fn(&(&[u8], &str, i64)) -> Vec<u8>| -> Vec<_> {
+        let texts = |which: fn(&Cells<'_>) -> Vec<u8>| -> Vec<_> {
             rows.iter().map(|row| which(row).into()).collect()
         };
         let levels = vec![depth; rows.len()];
