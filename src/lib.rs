@@ -13,6 +13,7 @@ pub mod engine;
 pub mod error;
 pub mod http;
 pub mod index;
+pub mod kernels;
 pub mod measure;
 pub mod preprocess;
 pub mod report;

@@ -79,13 +79,18 @@ impl Stored for Found {
     }
 }
 
-fn build(set: &Set, settings: &Value) -> Ours {
+fn build(job: &Job, set: &Set, settings: &Value) -> Ours {
     let mut params = json!({"size": set.dimension, "distance": "Cosine"});
     for (name, value) in settings.as_object().unwrap() {
         params[name] = value.clone();
     }
     let params: VectorParams = serde_json::from_value(params).unwrap();
-    let hnsw = HnswParams { m: M, ef_construct: EF_CONSTRUCTION, full_scan_threshold: 1000 };
+    let hnsw = HnswParams {
+        m: M,
+        ef_construct: EF_CONSTRUCTION,
+        full_scan_threshold: 1000,
+        max_indexing_threads: job.build_threads,
+    };
     let index = Index::new(&params, hnsw);
     if params.on_disk != Some(false) {
         // SAFETY: nothing writes to the data set's file while it is mapped.
@@ -114,5 +119,5 @@ fn main() {
         true => "defaults: bytes, what is in doubt compared exactly; or the best 40".to_owned(),
         false => settings.to_string(),
     };
-    measure::run("lookalike", &said, &job, |set| build(set, &settings));
+    measure::run("lookalike", &said, &job, |set| build(&job, set, &settings));
 }

@@ -59,7 +59,8 @@ impl Backbone {
         }
     }
 
-    fn features(&self, picture: &[u8], recipe: &Recipe) -> Vec<f32> {
+    /// Of one picture; empty where it holds no signature.
+    pub fn features(&self, picture: &[u8], recipe: &Recipe) -> Vec<f32> {
         let picture = decode(picture, &Limits::default()).expect("the pack holds pictures");
         let Ok(signature) = Signature::find(&picture, recipe.cleaning) else { return Vec::new() };
         match self {

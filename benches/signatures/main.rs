@@ -3,11 +3,12 @@
 //!
 //! Nothing is fitted on test writers: the whitening is that of BHSig-Hindi's calibration writers. Without
 //! `SIGNATURES` nothing is measured. `STEPS=1` switches the steps off one by one. `BACKBONES` names those to run
-//! (`bundled,lite0,hog`). `WHITENING=<file>` writes the whitening that comes with the bundled model.
+//! (`bundled,lite0,hog`). `COPIES=1` says how alike copies are instead, `WHITENING=<file>` writes the whitening that comes with the bundled model.
 
 #![allow(missing_docs, clippy::expect_used, clippy::panic)] // a bench that cannot go on says why and ends
 
 mod backbone;
+mod copies;
 mod pack;
 mod protocol;
 
@@ -144,6 +145,10 @@ fn main() {
         let name = backbone.name();
         if let (Backbone::Tower { name: "bundled", .. }, Some(path)) = (&backbone, setting("WHITENING")) {
             ship(&backbone, &hindi, &path);
+            continue;
+        }
+        if setting("COPIES").is_some() {
+            copies::table(&backbone, &hindi, &standard());
             continue;
         }
         let features = backbone.all(&hindi, &standard());

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::distance;
-use crate::types::Distance;
+use crate::types::{Distance, norm};
 
 /// What kind of queries a head is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -82,10 +82,6 @@ impl Head {
         mapped.iter_mut().for_each(|x| *x = (f64::from(*x) * before / after) as f32);
         mapped
     }
-}
-
-fn norm(vector: &[f32]) -> f64 {
-    vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt()
 }
 
 /// Little-endian f32 as base64.

@@ -17,6 +17,38 @@ const MAX_ARCHIVE: u64 = 1 << 40;
 /// How long a server may take to begin its answer: a snapshot is made or restored meanwhile.
 const WAIT: Duration = Duration::from_secs(3600);
 
+/// No answer came.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot reach {url}; start a server with `lookalike serve`, or name another with --url")]
+pub struct Unreachable {
+    /// The server's address.
+    pub url: String,
+}
+
+/// The server answered with an error.
+#[derive(Debug, thiserror::Error)]
+#[error("the server answered {status}: {text}{}", self.hint())]
+pub struct Refused {
+    /// The HTTP status.
+    pub status: u16,
+    /// Its own words.
+    pub text: String,
+    /// When to come back, from `Retry-After`.
+    pub retry_after: Option<Duration>,
+}
+
+impl Refused {
+    /// What to do next.
+    fn hint(&self) -> &'static str {
+        match self.status {
+            401 | 403 => "; give the key with --api-key or LOOKALIKE_API_KEY",
+            429 => "; it is busy, try again",
+            507 => "; free disk space where the server keeps its data",
+            _ => "",
+        }
+    }
+}
+
 /// Which server.
 #[derive(Args, Clone)]
 pub struct ServerArgs {
@@ -58,18 +90,18 @@ impl Client {
     pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let bytes = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
         let request = self.request(method, path).header("content-type", "application/json").body(bytes)?;
-        result(self.sent(request, path)?)
+        result(self.sent(request)?)
     }
 
     /// The result of a GET, `None` where the server answers 404.
     pub fn find(&self, path: &str) -> anyhow::Result<Option<Value>> {
-        let response = self.sent(self.request("GET", path).body(())?, path)?;
+        let response = self.sent(self.request("GET", path).body(())?)?;
         if response.status() == 404 { Ok(None) } else { result(response).map(Some) }
     }
 
     /// The body of a GET that is no JSON, whole.
     pub fn lines(&self, path: &str) -> anyhow::Result<Vec<u8>> {
-        let mut response = self.sent(self.request("GET", path).body(())?, path)?;
+        let mut response = self.sent(self.request("GET", path).body(())?)?;
         if !response.status().is_success() {
             result(response)?;
             bail!("the server sent no lines");
@@ -79,7 +111,7 @@ impl Client {
 
     /// Writes the body of a GET to a new file; returns its bytes.
     pub fn download(&self, path: &str, to: &Path) -> anyhow::Result<u64> {
-        let mut response = self.sent(self.request("GET", path).body(())?, path)?;
+        let mut response = self.sent(self.request("GET", path).body(())?)?;
         if !response.status().is_success() {
             result(response)?;
             bail!("the server sent no file");
@@ -107,15 +139,35 @@ impl Client {
             .request("POST", path)
             .header("content-type", format!("multipart/form-data; boundary={boundary}"))
             .body(ureq::SendBody::from_reader(&mut body))?;
-        result(self.sent(request, path)?)
+        result(self.sent(request)?)
+    }
+
+    /// Sends a body with headers; returns the answer's text whole, whatever its type.
+    pub fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> anyhow::Result<String> {
+        let mut request = self.request(method, path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = self.sent(request.body(body)?)?;
+        if !response.status().is_success() {
+            result(response)?;
+            bail!("the server sent no answer");
+        }
+        let unreachable = || Unreachable { url: self.url.clone() };
+        response.body_mut().with_config().limit(MAX_ANSWER).read_to_string().with_context(unreachable)
     }
 
     fn sent<B: ureq::AsSendBody>(
         &self,
         request: ureq::http::Request<B>,
-        path: &str,
     ) -> anyhow::Result<ureq::http::Response<ureq::Body>> {
-        self.agent.run(request).with_context(|| format!("cannot reach {}{path}", self.url))
+        self.agent.run(request).with_context(|| Unreachable { url: self.url.clone() })
     }
 
     fn request(&self, method: &str, path: &str) -> ureq::http::request::Builder {
@@ -129,14 +181,15 @@ impl Client {
 
 fn result(mut response: ureq::http::Response<ureq::Body>) -> anyhow::Result<Value> {
     let status = response.status();
+    let retry_after =
+        response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
     let body = response.body_mut().with_config().limit(MAX_ANSWER).read_json();
     let mut body: Value =
         body.with_context(|| format!("the server answered {status} without JSON; is it lookalike?"))?;
     if !status.is_success() {
-        bail!(
-            "the server answered {status}: {}",
-            body["status"]["error"].as_str().unwrap_or("no reason given")
-        );
+        let text = body["status"]["error"].as_str().unwrap_or("no reason given").to_owned();
+        let retry_after = retry_after.map(Duration::from_secs);
+        bail!(Refused { status: status.as_u16(), text, retry_after });
     }
     Ok(body["result"].take())
 }

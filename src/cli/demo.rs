@@ -105,6 +105,11 @@ fn samples() -> anyhow::Result<Vec<Sample>> {
     list.lines().map(|line| serde_json::from_str(line).context("samples.jsonl")).collect()
 }
 
+/// The bytes of the sample pictures, in the order of their list.
+pub fn pictures() -> impl Iterator<Item = &'static [u8]> {
+    samples().unwrap_or_default().into_iter().filter_map(|sample| picture(&sample.file).ok())
+}
+
 fn picture(file: &str) -> anyhow::Result<&'static [u8]> {
     SAMPLES
         .get_file(file)

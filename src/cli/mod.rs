@@ -1,14 +1,23 @@
-//! The command line: one file a verb. Exit codes: 0 done, 1 failed, 2 wrong usage;
-//! `verify` and `identify` also 3 reject and 4 review.
+//! The command line: one file or folder a verb. Exit codes stand in `exit.rs`.
 
 mod adapt;
 mod audit;
 mod banner;
+mod bench;
 mod client;
 mod demo;
 mod doctor;
 mod eval;
+mod exit;
+mod health;
+mod import;
+mod interrupt;
+mod manual;
+mod models;
 mod parquet_file;
+mod patience;
+mod pictures;
+mod search;
 mod serve;
 mod signatures;
 mod snapshot;
@@ -19,12 +28,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::config::{Device, Overrides, Settings};
+use crate::config::{Device, Overrides, Precision, Settings};
 
 #[derive(Parser)]
-#[command(name = "lookalike", version, about, long_about = None, propagate_version = true)]
+#[command(name = "lookalike", version, about, long_about = None, propagate_version = true, after_help = exit::TABLE)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -58,10 +67,22 @@ enum Verb {
     Doctor(doctor::DoctorArgs),
     /// Write all points of a collection to a file, as JSON lines or Parquet.
     Export(transfer::TransferArgs),
-    /// Write the points of a file into a collection.
-    Import(transfer::ImportArgs),
+    /// Import pictures, texts or points: folders, patterns, tar, WebDataset, Parquet, JSON lines.
+    Import(Box<import::ImportArgs>),
+    /// Search a collection by words, by a picture, or both.
+    Search(Box<search::SearchArgs>),
+    /// Ask a server whether it is ready.
+    Health(health::HealthArgs),
+    /// List models.
+    Models(models::ModelsArgs),
+    /// Measure what this machine reaches.
+    Bench(bench::BenchArgs),
     /// Print the OpenAPI document.
     Openapi,
+    /// Print completions for a shell.
+    Completions(manual::CompletionsArgs),
+    /// Print the manual page, or write one for every verb.
+    Man(manual::ManArgs),
 }
 
 /// Settings that can be given as flags; every setting can also stand in the TOML file or in the
@@ -86,6 +107,9 @@ struct SettingsArgs {
     /// Where the model runs: auto, cpu, cuda or metal [default: auto]
     #[arg(long, value_parser = parse_device)]
     device: Option<Device>,
+    /// Numbers that the model calculates with: f32, bf16, int8 or auto [default: f32]
+    #[arg(long, value_parser = parse_precision)]
+    precision: Option<Precision>,
     /// Never fetch a model from the hub
     #[arg(long)]
     offline: bool,
@@ -107,10 +131,14 @@ fn parse_device(text: &str) -> Result<Device, String> {
     serde_json::from_value(text.into()).map_err(|_| "use auto, cpu, cuda or metal".to_owned())
 }
 
+fn parse_precision(text: &str) -> Result<Precision, String> {
+    serde_json::from_value(text.into()).map_err(|_| "use f32, bf16, int8 or auto".to_owned())
+}
+
 impl SettingsArgs {
     /// Of a verb that runs models but serves nothing.
-    fn of_model(device: Option<Device>, offline: bool) -> Self {
-        Self { device, offline, ..Self::default() }
+    fn of_model(device: Option<Device>, precision: Option<Precision>, offline: bool) -> Self {
+        Self { device, precision, offline, ..Self::default() }
     }
 
     fn settings(&self) -> crate::error::Result<Settings> {
@@ -120,6 +148,7 @@ impl SettingsArgs {
             data_dir: self.data_dir.clone(),
             model: self.model.clone(),
             device: self.device,
+            precision: self.precision,
             // A switch that is not typed leaves the file and the environment their say.
             offline: self.offline.then_some(true),
             api_key: self.api_key.clone(),
@@ -149,14 +178,23 @@ pub fn run() -> ExitCode {
         Verb::Snapshot(args) => snapshot::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Doctor(args) => doctor::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Export(args) => transfer::export(&args).map(|()| ExitCode::SUCCESS),
-        Verb::Import(args) => transfer::import(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Import(args) => import::run(&args),
+        Verb::Search(args) => search::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Health(args) => health::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Models(args) => models::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Completions(args) => {
+            manual::completions(&args, Cli::command());
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Man(args) => manual::man(&args, Cli::command()).map(|()| ExitCode::SUCCESS),
         Verb::Openapi => print_openapi().map(|()| ExitCode::SUCCESS),
     };
     match done {
         Ok(code) => code,
         Err(error) => {
             eprintln!("lookalike: {error:#}");
-            ExitCode::FAILURE
+            exit::code_of(&error)
         }
     }
 }

@@ -1,11 +1,13 @@
 //! `lookalike serve`: loads the model, opens the data, listens, and stops without losing
 //! anything on SIGINT or SIGTERM.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use super::client::Client;
 use super::{SettingsArgs, banner};
 use crate::config::{self, Settings};
-use crate::embed::{DeviceChoice, EmbedOptions, Embedder, ModelSpec};
+use crate::embed::{DeviceChoice, EmbedOptions, Embedder, ModelSpec, PrecisionChoice};
 use crate::engine::{CallLimits, Engine};
 use crate::error::Result;
 use crate::http::{Bound, ServerOptions, bind};
@@ -14,6 +16,8 @@ use crate::storage::StoreOptions;
 use crate::types::PicturePolicy;
 
 const MIB: usize = 1024 * 1024;
+/// A call on a server of one's own ends after this time.
+const WORK: Duration = Duration::from_secs(600);
 
 /// A server that listens, and what stands behind it.
 pub struct Started {
@@ -53,6 +57,34 @@ pub fn start(settings: &Settings) -> Result<Started> {
     Ok(Started { bound, engine, banner })
 }
 
+/// Runs blocking work against a server of its own on a free port of this machine, which then stops
+/// cleanly; Ctrl-C stops the server too.
+///
+/// # Errors
+/// Where the server does not start, and of the work.
+pub fn around<T: Send + 'static>(
+    mut settings: Settings,
+    work: impl FnOnce(&Client) -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    settings.host = Ipv4Addr::LOCALHOST.into();
+    settings.port = 0;
+    actix_web::rt::System::new().block_on(async move {
+        let started = start(&settings)?;
+        let client =
+            Client::new(&format!("http://{}", started.bound.address), settings.api_key.clone(), WORK);
+        let handle = started.bound.server.handle();
+        let working = tokio::task::spawn_blocking(move || work(&client));
+        let watch = actix_web::rt::spawn(async move {
+            let done = working.await;
+            handle.stop(true).await;
+            done
+        });
+        started.bound.server.await?;
+        stop(&started.engine)?;
+        watch.await??
+    })
+}
+
 /// After the last request: makes the stop a clean one.
 pub fn stop(engine: &Engine) -> anyhow::Result<()> {
     engine.close()?;
@@ -76,6 +108,12 @@ pub fn embed_options(settings: &Settings) -> EmbedOptions {
             config::Device::Cpu => DeviceChoice::Cpu,
             config::Device::Cuda => DeviceChoice::Cuda,
             config::Device::Metal => DeviceChoice::Metal,
+        },
+        precision: match settings.precision {
+            config::Precision::F32 => PrecisionChoice::F32,
+            config::Precision::Bf16 => PrecisionChoice::Bf16,
+            config::Precision::Int8 => PrecisionChoice::Int8,
+            config::Precision::Auto => PrecisionChoice::Auto,
         },
         offline: settings.offline,
         cache_dir: settings.model_cache.clone(),

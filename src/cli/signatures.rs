@@ -12,12 +12,9 @@ use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use super::client::{Client, ServerArgs};
+use super::exit::{REJECT, REVIEW};
 use crate::types::CollectionName;
 
-/// Exit code of a rejection.
-const REJECT: u8 = 3;
-/// Exit code of a review.
-const REVIEW: u8 = 4;
 /// Largest picture that is sent, bytes; the server's own bound.
 const MAX_PICTURE: u64 = 20 * 1024 * 1024;
 

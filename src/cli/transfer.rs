@@ -1,5 +1,5 @@
-//! `lookalike export` and `lookalike import`: all points of a collection as JSON lines (as
-//! Qdrant's API has a point: `{"id", "vector", "payload"}`) or as Parquet, between a file and a
+//! `lookalike export`, and the points of `lookalike import`: all points of a collection as JSON lines
+//! (as Qdrant's API has a point: `{"id", "vector", "payload"}`) or as Parquet, between a file and a
 //! running server, or a data directory that no server has open.
 
 use std::collections::BTreeSet;
@@ -35,16 +35,8 @@ pub struct TransferArgs {
     server: ServerArgs,
 }
 
-#[derive(Args)]
-pub struct ImportArgs {
-    #[command(flatten)]
-    transfer: TransferArgs,
-    /// How vectors are compared where the collection is created: cosine, dot, euclid, manhattan
-    #[arg(long, default_value = "cosine", value_parser = parse_distance)]
-    distance: Distance,
-}
-
-fn parse_distance(text: &str) -> Result<Distance, String> {
+/// Reads a distance as it is typed.
+pub fn parse_distance(text: &str) -> Result<Distance, String> {
     let mut name = text.to_lowercase();
     if let Some(first) = name.get_mut(..1) {
         first.make_ascii_uppercase();
@@ -57,24 +49,15 @@ fn is_parquet(path: &Path) -> bool {
 }
 
 /// Where the collection is.
-enum Place {
+pub enum Place {
     Server(Client, String),
     Store(Store, CollectionName),
 }
 
-impl TransferArgs {
-    fn place(&self) -> anyhow::Result<Place> {
-        let name = CollectionName::parse(&self.collection)?;
-        Ok(match &self.data_dir {
-            Some(dir) => Place::Store(Store::open(dir, StoreOptions::default())?, name),
-            None => Place::Server(self.server.client(), format!("/collections/{name}")),
-        })
-    }
-}
-
 /// Runs `lookalike export`.
 pub fn export(args: &TransferArgs) -> anyhow::Result<()> {
-    let place = args.place()?;
+    let name = CollectionName::parse(&args.collection)?;
+    let place = Place::new(&name, args.data_dir.as_deref(), &args.server)?;
     let aside = args.file.with_extension("part");
     let file = File::create(&aside).with_context(|| aside.display().to_string())?;
     let count = if is_parquet(&args.file) {
@@ -103,12 +86,12 @@ pub fn export(args: &TransferArgs) -> anyhow::Result<()> {
     place.close()
 }
 
-/// Runs `lookalike import`.
-pub fn import(args: &ImportArgs) -> anyhow::Result<()> {
-    let TransferArgs { collection, file, .. } = &args.transfer;
-    let place = args.transfer.place()?;
-    let mut target =
-        Target { place: &place, distance: args.distance, open: None, batch: Vec::new(), count: 0 };
+/// Writes the points of a file into a collection; returns how many.
+///
+/// # Errors
+/// The first point that is none, with its line; what stands before it is written.
+pub fn import_points(place: Place, file: &Path, distance: Distance) -> anyhow::Result<usize> {
+    let mut target = Target { place: &place, distance, open: None, batch: Vec::new(), count: 0 };
     if is_parquet(file) {
         parquet_file::read(file, &mut |point| target.take(point))?;
     } else {
@@ -126,12 +109,24 @@ pub fn import(args: &ImportArgs) -> anyhow::Result<()> {
         }
     }
     target.flush()?;
-    println!("{} points are in collection {collection}", target.count);
+    let count = target.count;
     drop(target);
-    place.close()
+    place.close()?;
+    Ok(count)
 }
 
 impl Place {
+    /// The collection `name` of a data directory, or else of a server.
+    ///
+    /// # Errors
+    /// Where the directory cannot be opened.
+    pub fn new(name: &CollectionName, data_dir: Option<&Path>, server: &ServerArgs) -> anyhow::Result<Self> {
+        Ok(match data_dir {
+            Some(dir) => Place::Store(Store::open(dir, StoreOptions::default())?, name.clone()),
+            None => Place::Server(server.client(), format!("/collections/{name}")),
+        })
+    }
+
     fn vector_names(&self) -> anyhow::Result<Vec<String>> {
         match self {
             Place::Store(store, name) => {

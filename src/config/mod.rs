@@ -33,6 +33,21 @@ pub enum Device {
     Metal,
 }
 
+/// The numbers that the towers calculate with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    F32,
+    /// bfloat16, if its vectors are those of f32 within the gate.
+    Bf16,
+    /// Bytes, if their vectors are those of f32 within the gate.
+    Int8,
+    /// The fastest that this machine has instructions for and that passes the gate.
+    Auto,
+}
+
 /// Everything an operator can set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +62,8 @@ pub struct Settings {
     pub model: String,
     /// Where the towers run.
     pub device: Device,
+    /// The numbers that the towers calculate with.
+    pub precision: Precision,
     /// Never fetch a model from a hub.
     pub offline: bool,
     /// Where fetched models are kept; the hub's usual cache if not set.
@@ -100,6 +117,7 @@ impl Default for Settings {
             data_dir: PathBuf::from("./lookalike-data"),
             model: "bundled".into(),
             device: Device::Auto,
+            precision: Precision::F32,
             offline: false,
             model_cache: None,
             api_key: None,
@@ -153,6 +171,9 @@ pub struct Overrides {
     /// See [`Settings::device`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<Device>,
+    /// See [`Settings::precision`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
     /// See [`Settings::offline`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offline: Option<bool>,
@@ -189,7 +210,7 @@ impl Settings {
             None => figment,
         };
         let settings: Settings = figment
-            .merge(Env::prefixed("LOOKALIKE_").ignore(&["config", "log"]).ignore(&TEXTS))
+            .merge(Env::prefixed("LOOKALIKE_").ignore(&["config", "log", "kernels"]).ignore(&TEXTS))
             .merge(Serialized::defaults(texts_from_environment()))
             .merge(Serialized::defaults(overrides))
             .extract()

@@ -9,7 +9,7 @@
 
 use std::sync::OnceLock;
 
-use crate::types::Distance;
+use crate::types::{Distance, norm};
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -61,7 +61,7 @@ pub fn kernel(distance: Distance) -> Kernel {
 
 /// Scales the vector to Euclidean norm 1, summing in f64. A zero vector stays as it is.
 pub fn normalise(vector: &mut [f32]) {
-    let norm = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+    let norm = norm(vector);
     // A vector that is normalised to the last bit must not change when it is stored again.
     if norm > 0.0 && (norm - 1.0).abs() > 1e-7 {
         for x in vector {

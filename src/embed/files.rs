@@ -71,6 +71,11 @@ pub(super) fn open_tower(
     Ok((config, Checkpoint::open(&place.weights()?)?))
 }
 
+/// Where models of the hub are kept unless a setting says otherwise: `$HF_HOME/hub`, or in the home folder.
+pub fn model_cache() -> PathBuf {
+    Cache::from_env().path().clone()
+}
+
 /// Where files are, other than in the binary.
 enum Place {
     Directory(PathBuf),

@@ -9,11 +9,13 @@ mod batch;
 mod bert;
 mod clean;
 mod clip;
+mod clip_cpu;
 mod config;
 mod device;
 mod dual;
 mod efficientnet;
 mod files;
+mod precision;
 mod signature;
 mod spec;
 mod text;
@@ -42,6 +44,8 @@ pub use config::{ModelConfig, TowerShape};
 pub use device::DeviceChoice;
 pub use dual::DualConfig;
 pub use efficientnet::{EfficientNet, Features};
+pub use files::model_cache;
+pub use precision::PrecisionChoice;
 pub use signature::{Pooling, SignatureFeatures, SignatureInfo};
 pub use spec::ModelSpec;
 pub use text::TextEncoder;
@@ -70,6 +74,8 @@ pub fn thread_settings() -> [(&'static str, String); 2] {
 pub struct EmbedOptions {
     /// Where the towers run.
     pub device: DeviceChoice,
+    /// The numbers that the towers calculate with.
+    pub precision: PrecisionChoice,
     /// Never fetch from the hub; use its cache only.
     pub offline: bool,
     /// The hub's cache; its own default (`HF_HOME`, else `~/.cache/huggingface`) if `None`.
@@ -93,6 +99,7 @@ impl Default for EmbedOptions {
     fn default() -> Self {
         EmbedOptions {
             device: DeviceChoice::Auto,
+            precision: PrecisionChoice::F32,
             offline: false,
             cache_dir: None,
             max_batch: 8,
@@ -140,7 +147,8 @@ pub struct ModelInfo {
     pub modalities: [&'static str; 2],
     /// `cpu`, `cuda` or `metal`.
     pub device: &'static str,
-    /// The number format of the towers.
+    /// The numbers that the towers calculate with: `f32`, `bf16` or `int8`. It is not part of the
+    /// fingerprint: vectors of another precision are those of f32 within the gate of `precision.rs`.
     pub precision: &'static str,
     /// Side of the square that a picture becomes, pixels.
     pub image_size: usize,
@@ -225,7 +233,7 @@ impl Embedder {
         let text = TextEncoder::parse(&files.tokenizer, &config, options.cleaning)?;
         let mut weights = files.checkpoint.check(&config.layout())?;
         let device = device::open(options.device);
-        let towers = Towers::new(&config, &device, |name, _shape| weights.read(name))?;
+        let towers = precision::build(options.precision, &config, &device, &text, &transform, &mut weights)?;
         let fingerprint =
             weights::fingerprint(weights.digest(), &[&files.config, &files.tokenizer, &files.preprocessor]);
         let signature = towers.convolutional().map(|_| signature::info(&fingerprint));
@@ -236,7 +244,7 @@ impl Embedder {
             dimension: config.projection(),
             modalities: ["text", "image"],
             device: device::name(&device),
-            precision: "f32",
+            precision: precision::name(towers.precision()),
             image_size: config.image_size(),
             context_length: config.context_length(),
             load_time: started.elapsed(),

@@ -6,17 +6,21 @@ use std::collections::HashMap;
 use candle_core::{Device, Tensor};
 
 use super::clip::ClipTowers;
+use super::clip_cpu::CpuClip;
 use super::config::ModelConfig;
 use super::dual::DualTowers;
 use super::efficientnet::{EfficientNet, Features};
 use crate::error::{Error, Result};
+use crate::kernels::{Isa, Precision};
 
 /// Id that pads short texts of a batch. It never shows: CLIP's causal mask or BERT's attention mask
 /// hides it.
 const PAD: u32 = 0;
 
 enum Kind {
+    /// By candle, on a GPU.
     Clip(Box<ClipTowers>),
+    ClipCpu(Box<CpuClip>),
     Dual(Box<DualTowers>),
 }
 
@@ -25,18 +29,34 @@ pub struct Towers {
     kind: Kind,
     config: ModelConfig,
     device: Device,
+    precision: Precision,
 }
 
 impl Towers {
-    /// Build the towers on `device`; `read` gives each tensor by its name and shape, as f32 on the CPU.
+    /// Build the towers on `device`, in f32; `read` gives each tensor by its name and shape, as f32 on the CPU.
     ///
     /// # Errors
     /// Those of `read`; `Model` if a tensor does not fit or the device refuses it.
     pub fn new(
         config: &ModelConfig,
         device: &Device,
+        read: impl FnMut(&str, &[usize]) -> Result<Tensor>,
+    ) -> Result<Towers> {
+        Towers::with_precision(config, device, Precision::F32, read)
+    }
+
+    /// Build the towers on `device`. Only a CLIP on the CPU is calculated in another precision than f32.
+    ///
+    /// # Errors
+    /// As [`Towers::new`].
+    pub fn with_precision(
+        config: &ModelConfig,
+        device: &Device,
+        precision: Precision,
         mut read: impl FnMut(&str, &[usize]) -> Result<Tensor>,
     ) -> Result<Towers> {
+        let variable = Towers::has_precisions(config, device);
+        let precision = if variable { precision } else { Precision::F32 };
         let refuse = |error: candle_core::Error| Error::Model(format!("loading the towers: {error}"));
         let mut tensors = HashMap::new();
         for (name, shape) in config.layout().tensors {
@@ -44,6 +64,14 @@ impl Towers {
             tensors.insert(name, tensor);
         }
         let kind = match config {
+            ModelConfig::Clip(config) if device.is_cpu() => {
+                let take = |name: &str| {
+                    let tensor = tensors.remove(name);
+                    let tensor = tensor.ok_or_else(|| Error::Model(format!("weights: {name} is missing")))?;
+                    tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(refuse)
+                };
+                Kind::ClipCpu(Box::new(CpuClip::new(config, Isa::best(), precision, 0, take)?))
+            }
             ModelConfig::Clip(config) => {
                 for tensor in tensors.values_mut() {
                     *tensor = tensor.to_device(device).map_err(refuse)?;
@@ -52,7 +80,17 @@ impl Towers {
             }
             ModelConfig::Dual(config) => Kind::Dual(Box::new(DualTowers::new(config, device, tensors)?)),
         };
-        Ok(Towers { kind, config: config.clone(), device: device.clone() })
+        Ok(Towers { kind, config: config.clone(), device: device.clone(), precision })
+    }
+
+    /// Whether such a model can be calculated in several precisions there.
+    pub(super) fn has_precisions(config: &ModelConfig, device: &Device) -> bool {
+        matches!(config, ModelConfig::Clip(_)) && device.is_cpu()
+    }
+
+    /// The numbers that it calculates with.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The shapes.
@@ -72,11 +110,15 @@ impl Towers {
         if pixels.is_empty() || !pixels.len().is_multiple_of(picture) {
             return Err(Error::Internal(format!("{} values are not pictures of {picture}", pixels.len())));
         }
+        if let Kind::ClipCpu(towers) = &self.kind {
+            return normalise(self.rows(&towers.image(pixels)));
+        }
         let run = || -> candle_core::Result<Vec<Vec<f32>>> {
             let pixels = Tensor::from_slice(pixels, (pixels.len() / picture, 3, side, side), &self.device)?;
             match &self.kind {
                 Kind::Clip(towers) => towers.image(&pixels)?,
                 Kind::Dual(towers) => towers.image(&pixels)?,
+                Kind::ClipCpu(_) => candle_core::bail!("these towers take no tensors"),
             }
             .to_vec2::<f32>()
         };
@@ -91,7 +133,7 @@ impl Towers {
     pub fn features(&self, pixels: &[f32], block: usize) -> Result<Features> {
         match &self.kind {
             Kind::Dual(towers) => towers.image_tower().features(pixels, self.config.image_size(), block),
-            Kind::Clip(_) => Err(Error::InvalidInput(
+            Kind::Clip(_) | Kind::ClipCpu(_) => Err(Error::InvalidInput(
                 "the image tower of this model is a transformer and has no feature maps; use a model with \
                  tf_efficientnet_lite0"
                     .into(),
@@ -103,7 +145,7 @@ impl Towers {
     pub(super) fn convolutional(&self) -> Option<&EfficientNet> {
         match &self.kind {
             Kind::Dual(towers) => Some(towers.image_tower()),
-            Kind::Clip(_) => None,
+            Kind::Clip(_) | Kind::ClipCpu(_) => None,
         }
     }
 
@@ -126,6 +168,9 @@ impl Towers {
         {
             return Err(Error::Internal("token ids outside the text tower's range".into()));
         }
+        if let Kind::ClipCpu(towers) = &self.kind {
+            return normalise(self.rows(&towers.text(texts)));
+        }
         let mut ids = Vec::with_capacity(texts.len() * longest);
         for text in texts {
             ids.extend_from_slice(text);
@@ -136,10 +181,15 @@ impl Towers {
             match &self.kind {
                 Kind::Clip(towers) => towers.text(&ids)?,
                 Kind::Dual(towers) => towers.text(&ids, &lengths)?,
+                Kind::ClipCpu(_) => candle_core::bail!("these towers take no tensors"),
             }
             .to_vec2::<f32>()
         };
         normalise(run().map_err(failed)?)
+    }
+
+    fn rows(&self, vectors: &[f32]) -> Vec<Vec<f32>> {
+        vectors.chunks_exact(self.config.projection()).map(<[f32]>::to_vec).collect()
     }
 }
 

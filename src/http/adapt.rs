@@ -8,6 +8,7 @@ use super::body::JsonBody;
 use super::collections::named;
 use super::state::State;
 use super::wire::adapt::{AdaptBody, AppliedBody, version_out};
+use super::wire::answers;
 use crate::adapt::Modality;
 use crate::error::{Error, Result};
 
@@ -16,7 +17,7 @@ use crate::error::{Error, Result};
 /// applies it where it wins. An applied head changes text and picture queries (not the vectors,
 /// not queries by numbers or ids); one query opts out with `"adapt": "none"` in the `options` of
 /// its text or picture, or in `params`.
-#[utoipa::path(post, path = "/collections/{name}/adapt", tag = "search", params(("name" = String, Path)), request_body = AdaptBody,
+#[utoipa::path(post, operation_id = "fit_adapt", path = "/collections/{name}/adapt", tag = "search", params(("name" = String, Path)), request_body = AdaptBody,
     responses((status = 200, description = "the version: {version, comparisons: [{modality, candidates: [{kind, strength, map, first, gain}], best, wins}], applied_to}", body = Envelope<Value>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope)))]
 pub async fn fit(
     clock: Clock,
@@ -35,8 +36,8 @@ pub async fn fit(
 }
 
 /// The versions with their figures, and which of them is applied to which queries.
-#[utoipa::path(get, path = "/collections/{name}/adapt", tag = "search", params(("name" = String, Path)),
-    responses((status = 200, description = "{versions, applied: [{vector, modality, version}]}", body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(get, operation_id = "list_adapt", path = "/collections/{name}/adapt", tag = "search", params(("name" = String, Path)),
+    responses((status = 200, description = "{versions, applied: [{vector, modality, version}]}", body = Envelope<answers::AdaptOut>), (status = 404, body = ErrorEnvelope)))]
 pub async fn list(clock: Clock, state: web::Data<State>, path: web::Path<String>) -> impl Responder {
     clock.run(async { describe(&state, &path) }).await
 }
@@ -49,8 +50,8 @@ fn describe(state: &State, path: &str) -> Result<Value> {
 }
 
 /// Applies a version, or none with `{"version": null}`.
-#[utoipa::path(put, path = "/collections/{name}/adapt/applied", tag = "search", params(("name" = String, Path)), request_body = AppliedBody,
-    responses((status = 200, description = "as GET answers", body = Envelope<Value>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(put, operation_id = "apply_adapt", path = "/collections/{name}/adapt/applied", tag = "search", params(("name" = String, Path)), request_body = AppliedBody,
+    responses((status = 200, description = "as GET answers", body = Envelope<answers::AdaptOut>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope)))]
 pub async fn apply(
     clock: Clock,
     state: web::Data<State>,
@@ -83,8 +84,8 @@ pub async fn apply(
 }
 
 /// Removes a version; if it was applied, no head is from then on.
-#[utoipa::path(delete, path = "/collections/{name}/adapt/{version}", tag = "search", params(("name" = String, Path), ("version" = u32, Path)),
-    responses((status = 200, description = "as GET answers", body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(delete, operation_id = "delete_adapt", path = "/collections/{name}/adapt/{version}", tag = "search", params(("name" = String, Path), ("version" = u32, Path)),
+    responses((status = 200, description = "as GET answers", body = Envelope<answers::AdaptOut>), (status = 404, body = ErrorEnvelope)))]
 pub async fn remove(
     clock: Clock,
     state: web::Data<State>,

@@ -8,7 +8,7 @@ use super::collections::named;
 use super::state::State;
 
 /// The whole audit log, oldest first. Each line holds the hash of the one before it.
-#[utoipa::path(get, path = "/collections/{name}/audit", tag = "signatures", params(("name" = String, Path)),
+#[utoipa::path(get, operation_id = "export_audit", path = "/collections/{name}/audit", tag = "signatures", params(("name" = String, Path)),
     responses((status = 200, description = "JSON lines: {hash, previous, sequence, time, kind, subject, probe_sha256, decision, score, threshold, calibration, key}", content_type = "application/x-ndjson"), (status = 404, body = ErrorEnvelope)))]
 pub async fn export(state: web::Data<State>, path: web::Path<String>) -> impl Responder {
     let start = async {

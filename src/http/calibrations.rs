@@ -7,6 +7,7 @@ use super::answer::{Clock, Envelope, ErrorEnvelope, Failed};
 use super::body::JsonBody;
 use super::collections::named;
 use super::state::State;
+use super::wire::answers_signatures as answers;
 use super::wire::signatures::{CalibrateBody, WhitenBody, calibration_out};
 use crate::collection::Collection;
 use crate::error::Result;
@@ -15,7 +16,7 @@ use crate::report;
 /// Finds thresholds on the collection's own subjects, with intervals over subjects, and keeps them as a new
 /// version. A FAR that the number of comparisons cannot support is refused.
 #[utoipa::path(post, path = "/collections/{name}/calibrate", tag = "signatures", params(("name" = String, Path)), request_body = CalibrateBody,
-    responses((status = 200, description = "the calibration: {id, version, eer, points: [{target_far, threshold, far, frr}], skilled?, identification, outgrown, stale?}", body = Envelope<Value>), (status = 400, body = ErrorEnvelope), (status = 409, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope)))]
+    responses((status = 200, description = "the calibration: {id, version, eer, points: [{target_far, threshold, far, frr}], skilled?, identification, outgrown, stale?}", body = Envelope<answers::CalibrationOut>), (status = 400, body = ErrorEnvelope), (status = 409, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope)))]
 pub async fn calibrate(
     clock: Clock,
     state: web::Data<State>,
@@ -36,8 +37,8 @@ fn enrolled(collection: &Collection) -> Result<usize> {
 }
 
 /// The calibrations, oldest first; the last one is used.
-#[utoipa::path(get, path = "/collections/{name}/calibrations", tag = "signatures", params(("name" = String, Path)),
-    responses((status = 200, description = "{calibrations}", body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(get, operation_id = "list_calibrations", path = "/collections/{name}/calibrations", tag = "signatures", params(("name" = String, Path)),
+    responses((status = 200, description = "{calibrations}", body = Envelope<answers::CalibrationsOut>), (status = 404, body = ErrorEnvelope)))]
 pub async fn list(clock: Clock, state: web::Data<State>, path: web::Path<String>) -> impl Responder {
     let read = |collection: &Collection| {
         let enrolled = enrolled(collection)?;
@@ -51,8 +52,8 @@ pub async fn list(clock: Clock, state: web::Data<State>, path: web::Path<String>
 }
 
 /// One calibration with its DET curve and Platt's coefficients.
-#[utoipa::path(get, path = "/collections/{name}/calibrations/{calibration}", tag = "signatures", params(("name" = String, Path), ("calibration" = String, Path)),
-    responses((status = 200, description = "as in the list, with {det: [{threshold, far, frr}], platt, eer_threshold}", body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(get, operation_id = "get_calibration", path = "/collections/{name}/calibrations/{calibration}", tag = "signatures", params(("name" = String, Path), ("calibration" = String, Path)),
+    responses((status = 200, description = "as in the list, with {det: [{threshold, far, frr}], platt, eer_threshold}", body = Envelope<answers::CalibrationOut>), (status = 404, body = ErrorEnvelope)))]
 pub async fn get(clock: Clock, state: web::Data<State>, path: web::Path<(String, String)>) -> impl Responder {
     let (name, id) = path.into_inner();
     let read = move |collection: &Collection| {
@@ -69,7 +70,7 @@ pub async fn get(clock: Clock, state: web::Data<State>, path: web::Path<(String,
 }
 
 /// The report of a calibration as one HTML page.
-#[utoipa::path(get, path = "/collections/{name}/calibrations/{calibration}/report", tag = "signatures", params(("name" = String, Path), ("calibration" = String, Path)),
+#[utoipa::path(get, operation_id = "calibration_report", path = "/collections/{name}/calibrations/{calibration}/report", tag = "signatures", params(("name" = String, Path), ("calibration" = String, Path)),
     responses((status = 200, description = "an HTML page that needs nothing else", content_type = "text/html"), (status = 404, body = ErrorEnvelope)))]
 pub async fn report(state: web::Data<State>, path: web::Path<(String, String)>) -> impl Responder {
     let (name, id) = path.into_inner();
@@ -89,8 +90,8 @@ pub async fn report(state: web::Data<State>, path: web::Path<(String, String)>) 
 }
 
 /// The whitening in use.
-#[utoipa::path(get, path = "/collections/{name}/whitening", tag = "signatures", params(("name" = String, Path)),
-    responses((status = 200, description = "{whitening: {id, origin: default|fitted, created, subjects, cohort}?}", body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(get, operation_id = "get_whitening", path = "/collections/{name}/whitening", tag = "signatures", params(("name" = String, Path)),
+    responses((status = 200, description = "{whitening: {id, origin: default|fitted, created, subjects, cohort}?}", body = Envelope<answers::WhiteningsOut>), (status = 404, body = ErrorEnvelope)))]
 pub async fn whitening(clock: Clock, state: web::Data<State>, path: web::Path<String>) -> impl Responder {
     let read = |collection: &Collection| {
         collection.signature_profile()?;
@@ -101,8 +102,8 @@ pub async fn whitening(clock: Clock, state: web::Data<State>, path: web::Path<St
 
 /// Fits a whitening on a cohort of the collection's subjects, which calibrations leave out from then on, or
 /// goes back to the default one. Thresholds of the whitening before do not hold any more: calibrate again.
-#[utoipa::path(post, path = "/collections/{name}/whitening", tag = "signatures", params(("name" = String, Path)), request_body = WhitenBody,
-    responses((status = 200, description = "as GET answers", body = Envelope<Value>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope)))]
+#[utoipa::path(post, operation_id = "fit_whitening", path = "/collections/{name}/whitening", tag = "signatures", params(("name" = String, Path)), request_body = WhitenBody,
+    responses((status = 200, description = "as GET answers", body = Envelope<answers::WhiteningsOut>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope)))]
 pub async fn whiten(
     clock: Clock,
     state: web::Data<State>,

@@ -1,11 +1,12 @@
 //! Collections: create, describe, list, remove; and their payload indexes.
 
 use actix_web::{Responder, web};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::answer::{Clock, Envelope, ErrorEnvelope};
 use super::body::JsonBody;
 use super::state::State;
+use super::wire::answers;
 use super::wire::collection::{CreateBody, PayloadIndexBody, describe};
 use super::wire::update::UpdateBody;
 use crate::error::{Error, Result};
@@ -17,15 +18,15 @@ pub fn named(path: &str) -> Result<CollectionName> {
 }
 
 /// The names of all collections.
-#[utoipa::path(get, path = "/collections", tag = "collections", responses((status = 200, description = "{collections: [{name}]}", body = Envelope<Value>)))]
+#[utoipa::path(get, operation_id = "list_collections", path = "/collections", tag = "collections", responses((status = 200, description = "{collections: [{name}]}", body = Envelope<answers::CollectionsOut>)))]
 pub async fn list(clock: Clock, state: web::Data<State>) -> impl Responder {
     let names: Vec<_> = state.engine.names().into_iter().map(|name| json!({"name": name})).collect();
     clock.run(async { Ok(json!({"collections": names})) }).await
 }
 
 /// Configuration, counts and state of one collection.
-#[utoipa::path(get, path = "/collections/{name}", tag = "collections", params(("name" = String, Path)),
-    responses((status = 200, description = "as Qdrant describes a collection", body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(get, operation_id = "get_collection", path = "/collections/{name}", tag = "collections", params(("name" = String, Path)),
+    responses((status = 200, description = "as Qdrant describes a collection", body = Envelope<answers::CollectionOut>), (status = 404, body = ErrorEnvelope)))]
 pub async fn get(clock: Clock, state: web::Data<State>, path: web::Path<String>) -> impl Responder {
     clock
         .run(async {
@@ -36,7 +37,7 @@ pub async fn get(clock: Clock, state: web::Data<State>, path: web::Path<String>)
 }
 
 /// Creates a collection; durable when answered.
-#[utoipa::path(put, path = "/collections/{name}", tag = "collections", params(("name" = String, Path)), request_body = CreateBody,
+#[utoipa::path(put, operation_id = "create_collection", path = "/collections/{name}", tag = "collections", params(("name" = String, Path)), request_body = CreateBody,
     responses((status = 200, body = Envelope<bool>), (status = 409, body = ErrorEnvelope), (status = 422, body = ErrorEnvelope)))]
 pub async fn create(
     clock: Clock,
@@ -59,7 +60,7 @@ pub async fn create(
 }
 
 /// Changes a collection's metadata and tuning; durable when answered.
-#[utoipa::path(patch, path = "/collections/{name}", tag = "collections", params(("name" = String, Path)), request_body = UpdateBody,
+#[utoipa::path(patch, operation_id = "update_collection", path = "/collections/{name}", tag = "collections", params(("name" = String, Path)), request_body = UpdateBody,
     responses((status = 200, body = Envelope<bool>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope)))]
 pub async fn update(
     clock: Clock,
@@ -81,20 +82,20 @@ pub async fn update(
 }
 
 /// Removes a collection with everything in it; false where there was none.
-#[utoipa::path(delete, path = "/collections/{name}", tag = "collections", params(("name" = String, Path)), responses((status = 200, body = Envelope<bool>)))]
+#[utoipa::path(delete, operation_id = "delete_collection", path = "/collections/{name}", tag = "collections", params(("name" = String, Path)), responses((status = 200, body = Envelope<bool>)))]
 pub async fn remove(clock: Clock, state: web::Data<State>, path: web::Path<String>) -> impl Responder {
     clock.run(async { state.engine.remove(named(&path)?).await }).await
 }
 
 /// Whether there is such a collection.
-#[utoipa::path(get, path = "/collections/{name}/exists", tag = "collections", params(("name" = String, Path)), responses((status = 200, description = "{exists}", body = Envelope<Value>)))]
+#[utoipa::path(get, operation_id = "collection_exists", path = "/collections/{name}/exists", tag = "collections", params(("name" = String, Path)), responses((status = 200, description = "{exists}", body = Envelope<answers::ExistsOut>)))]
 pub async fn exists(clock: Clock, state: web::Data<State>, path: web::Path<String>) -> impl Responder {
     clock.run(async { Ok(json!({"exists": state.engine.exists(&named(&path)?)})) }).await
 }
 
 /// Indexes a payload field, so that filters on it need not read every payload.
 #[utoipa::path(put, path = "/collections/{name}/index", tag = "collections", params(("name" = String, Path)), request_body = PayloadIndexBody,
-    responses((status = 200, body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
+    responses((status = 200, body = Envelope<answers::UpdatedOut>), (status = 404, body = ErrorEnvelope)))]
 pub async fn create_index(
     clock: Clock,
     state: web::Data<State>,
@@ -118,7 +119,7 @@ pub async fn create_index(
 
 /// Removes the index of a payload field; the payloads stay.
 #[utoipa::path(delete, path = "/collections/{name}/index/{field}", tag = "collections",
-    params(("name" = String, Path), ("field" = String, Path)), responses((status = 200, body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
+    params(("name" = String, Path), ("field" = String, Path)), responses((status = 200, body = Envelope<answers::UpdatedOut>), (status = 404, body = ErrorEnvelope)))]
 pub async fn delete_index(
     clock: Clock,
     state: web::Data<State>,

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::answer::{Clock, Envelope, ErrorEnvelope};
 use super::body::JsonBody;
 use super::state::State;
+use super::wire::answers;
 use super::wire::inference;
 use crate::engine::{Choices, Content, Inference};
 use crate::error::{Error, Result};
@@ -29,7 +30,7 @@ pub struct EmbedBody {
 
 /// Vectors of texts and pictures, unit length, in the order of the inputs.
 #[utoipa::path(post, path = "/embed", tag = "model", request_body = EmbedBody,
-    responses((status = 200, description = "{embeddings, model, dimension}", body = Envelope<Value>), (status = 400, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope)))]
+    responses((status = 200, description = "{embeddings, model, dimension}", body = Envelope<answers::EmbedOut>), (status = 400, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope)))]
 pub async fn embed(clock: Clock, state: web::Data<State>, body: JsonBody<EmbedBody>) -> impl Responder {
     clock
         .run(async {
@@ -64,7 +65,7 @@ pub async fn embed(clock: Clock, state: web::Data<State>, body: JsonBody<EmbedBo
 }
 
 /// The loaded models.
-#[utoipa::path(get, path = "/models", tag = "model", responses((status = 200, description = "{models: [{name, dimension, modalities, device, precision, loaded}]}", body = Envelope<Value>)))]
+#[utoipa::path(get, path = "/models", tag = "model", responses((status = 200, description = "{models: [{name, dimension, modalities, device, precision, loaded}]}", body = Envelope<answers::ModelsOut>)))]
 pub async fn models(clock: Clock, state: web::Data<State>) -> impl Responder {
     let model = state.engine.model();
     let described = json!({

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::answer::{ErrorEnvelope, Failed};
 use super::collections::named;
 use super::state::State;
+use super::wire::answers;
 use crate::engine::{Choices, Content, Draft, Inference, OnFailure, VectorSource};
 use crate::error::{Error, Result};
 use crate::types::{CollectionName, DEFAULT_VECTOR, Payload, PointId};
@@ -62,9 +63,9 @@ struct File {
 type Lines = mpsc::UnboundedSender<web::Bytes>;
 
 /// Ingests picture files; answers one NDJSON line `{index, file, id, status, error?}` a file.
-#[utoipa::path(post, path = "/collections/{name}/images", tag = "points", params(("name" = String, Path), ("using" = Option<String>, Query, description = "name of the vector; the unnamed one if absent")),
-    request_body(content = Object, content_type = "multipart/form-data", description = "`payloads` and `ids` as JSON, then the files"),
-    responses((status = 200, description = "NDJSON, one line a file: {index, file, id, status, error?}", content_type = "application/x-ndjson"), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(post, operation_id = "upload_images", path = "/collections/{name}/images", tag = "points", params(("name" = String, Path), ("using" = Option<String>, Query, description = "name of the vector; the unnamed one if absent")),
+    request_body(content = inline(answers::ImagesForm), content_type = "multipart/form-data", description = "`payloads` and `ids` as JSON, then the files"),
+    responses((status = 200, description = "NDJSON, one line a file: {index, file, id, status, error?}", body = answers::ImageLine, content_type = "application/x-ndjson"), (status = 404, body = ErrorEnvelope)))]
 pub async fn ingest(
     request: HttpRequest,
     state: web::Data<State>,

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpResponse, Responder};
 use utoipa::OpenApi;
+use utoipa::openapi::{ContentBuilder, Ref, Response, ResponseBuilder};
 
 use super::{
     adapt, audit, calibrations, collections, dashboard, duplicates, embed, facet, images, map, overview,
@@ -41,11 +42,25 @@ struct Document;
 
 /// The document as JSON.
 pub fn document() -> utoipa::openapi::OpenApi {
-    Document::openapi()
+    let mut document = Document::openapi();
+    for path in document.paths.paths.values_mut() {
+        let operations = [&mut path.get, &mut path.put, &mut path.post, &mut path.delete, &mut path.patch];
+        for operation in operations.into_iter().flatten() {
+            // Any call may be refused: keys, limits, a full queue, a read-only collection.
+            let (name, error) = ("default".to_owned(), failure());
+            operation.responses.responses.entry(name).or_insert_with(|| error.into());
+        }
+    }
+    document
+}
+
+fn failure() -> Response {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorEnvelope"))).build();
+    ResponseBuilder::new().description("the error in words").content("application/json", content).build()
 }
 
 /// This document.
-#[utoipa::path(get, path = "/openapi.json", tag = "service", responses((status = 200, description = "the OpenAPI document")))]
+#[utoipa::path(get, operation_id = "openapi", path = "/openapi.json", tag = "service", responses((status = 200, description = "the OpenAPI document")))]
 pub async fn serve() -> impl Responder {
     HttpResponse::Ok().json(document())
 }
@@ -61,5 +76,30 @@ mod tests {
         let documented: std::collections::BTreeSet<_> =
             document.paths.paths.keys().map(String::as_str).collect();
         assert_eq!(routed, documented);
+    }
+
+    /// Generators name functions after them.
+    #[test]
+    fn every_operation_has_an_id_of_its_own() {
+        let document = serde_json::to_value(super::document()).unwrap();
+        let mut ids = std::collections::BTreeMap::new();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                let id = operation["operationId"].as_str().unwrap().to_owned();
+                if let Some(other) = ids.insert(id.clone(), format!("{method} {path}")) {
+                    panic!("{id} is {method} {path} and {other}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_reference_of_the_document_leads_somewhere() {
+        let document = super::document().to_json().unwrap();
+        let value: serde_json::Value = serde_json::from_str(&document).unwrap();
+        for rest in document.split("\"#/components/schemas/").skip(1) {
+            let name = rest.split('"').next().unwrap();
+            assert!(value["components"]["schemas"].get(name).is_some(), "{name}");
+        }
     }
 }

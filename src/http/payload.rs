@@ -9,6 +9,7 @@ use super::answer::{Clock, Envelope, ErrorEnvelope};
 use super::body::JsonBody;
 use super::collections::named;
 use super::state::State;
+use super::wire::answers;
 use super::wire::point::{TargetBody, refuse, target};
 use super::wire::selector;
 use crate::collection::{PayloadEdit, Target};
@@ -77,8 +78,8 @@ async fn edit(
 }
 
 /// Sets keys; the others stay.
-#[utoipa::path(post, path = "/collections/{name}/points/payload", tag = "points", params(("name" = String, Path)), request_body = PayloadBody,
-    responses((status = 200, body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(post, operation_id = "set_payload", path = "/collections/{name}/points/payload", tag = "points", params(("name" = String, Path)), request_body = PayloadBody,
+    responses((status = 200, body = Envelope<answers::UpdatedOut>), (status = 404, body = ErrorEnvelope)))]
 pub async fn merge(
     clock: Clock,
     state: web::Data<State>,
@@ -96,8 +97,8 @@ pub async fn merge(
 }
 
 /// Replaces whole payloads.
-#[utoipa::path(put, path = "/collections/{name}/points/payload", tag = "points", params(("name" = String, Path)), request_body = PayloadBody,
-    responses((status = 200, body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(put, operation_id = "overwrite_payload", path = "/collections/{name}/points/payload", tag = "points", params(("name" = String, Path)), request_body = PayloadBody,
+    responses((status = 200, body = Envelope<answers::UpdatedOut>), (status = 404, body = ErrorEnvelope)))]
 pub async fn overwrite(
     clock: Clock,
     state: web::Data<State>,
@@ -118,8 +119,8 @@ pub async fn overwrite(
 }
 
 /// Removes keys.
-#[utoipa::path(post, path = "/collections/{name}/points/payload/delete", tag = "points", params(("name" = String, Path)), request_body = KeysBody,
-    responses((status = 200, body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(post, operation_id = "delete_payload", path = "/collections/{name}/points/payload/delete", tag = "points", params(("name" = String, Path)), request_body = KeysBody,
+    responses((status = 200, body = Envelope<answers::UpdatedOut>), (status = 404, body = ErrorEnvelope)))]
 pub async fn delete_keys(
     clock: Clock,
     state: web::Data<State>,
@@ -136,8 +137,8 @@ pub async fn delete_keys(
 }
 
 /// Empties payloads.
-#[utoipa::path(post, path = "/collections/{name}/points/payload/clear", tag = "points", params(("name" = String, Path)), request_body = TargetBody,
-    responses((status = 200, body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(post, operation_id = "clear_payload", path = "/collections/{name}/points/payload/clear", tag = "points", params(("name" = String, Path)), request_body = TargetBody,
+    responses((status = 200, body = Envelope<answers::UpdatedOut>), (status = 404, body = ErrorEnvelope)))]
 pub async fn clear(
     clock: Clock,
     state: web::Data<State>,

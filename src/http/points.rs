@@ -9,6 +9,7 @@ use super::answer::{Clock, Envelope, ErrorEnvelope};
 use super::body::JsonBody;
 use super::collections::named;
 use super::state::State;
+use super::wire::answers;
 use super::wire::point::{RecordOut, TargetBody, UpsertBody, refuse};
 use super::wire::query::{MAX_LIMIT, bounded};
 use super::wire::{filter, selector, wanted};
@@ -25,8 +26,8 @@ pub const PARTIAL_HEADER: &str = "X-Lookalike-Partial";
 
 /// Writes points, embedding what is for the model. All or nothing, unless the header
 /// `X-Lookalike-Partial: true` is sent.
-#[utoipa::path(put, path = "/collections/{name}/points", tag = "points", params(("name" = String, Path)), request_body = UpsertBody,
-    responses((status = 200, description = "{operation_id, status, failed?}", body = Envelope<Value>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(put, operation_id = "upsert_points", path = "/collections/{name}/points", tag = "points", params(("name" = String, Path)), request_body = UpsertBody,
+    responses((status = 200, description = "{operation_id, status, failed?}", body = Envelope<answers::UpdatedOut>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope)))]
 pub async fn upsert(
     clock: Clock,
     request: HttpRequest,
@@ -74,7 +75,7 @@ pub struct RetrieveBody {
 }
 
 /// Reads points by id.
-#[utoipa::path(post, path = "/collections/{name}/points", tag = "points", params(("name" = String, Path)), request_body = RetrieveBody,
+#[utoipa::path(post, operation_id = "retrieve_points", path = "/collections/{name}/points", tag = "points", params(("name" = String, Path)), request_body = RetrieveBody,
     responses((status = 200, body = Envelope<Vec<RecordOut>>), (status = 404, body = ErrorEnvelope)))]
 pub async fn retrieve(
     clock: Clock,
@@ -105,7 +106,7 @@ pub async fn retrieve(
 }
 
 /// Reads one point.
-#[utoipa::path(get, path = "/collections/{name}/points/{id}", tag = "points", params(("name" = String, Path), ("id" = String, Path)),
+#[utoipa::path(get, operation_id = "get_point", path = "/collections/{name}/points/{id}", tag = "points", params(("name" = String, Path), ("id" = String, Path)),
     responses((status = 200, body = Envelope<RecordOut>), (status = 404, body = ErrorEnvelope)))]
 pub async fn get(clock: Clock, state: web::Data<State>, path: web::Path<(String, String)>) -> impl Responder {
     clock
@@ -126,8 +127,8 @@ pub async fn get(clock: Clock, state: web::Data<State>, path: web::Path<(String,
 }
 
 /// Deletes points by id or by filter, as one change.
-#[utoipa::path(post, path = "/collections/{name}/points/delete", tag = "points", params(("name" = String, Path)), request_body = TargetBody,
-    responses((status = 200, body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(post, operation_id = "delete_points", path = "/collections/{name}/points/delete", tag = "points", params(("name" = String, Path)), request_body = TargetBody,
+    responses((status = 200, body = Envelope<answers::UpdatedOut>), (status = 404, body = ErrorEnvelope)))]
 pub async fn delete(
     clock: Clock,
     state: web::Data<State>,
@@ -186,8 +187,8 @@ pub struct ScrollBody {
 }
 
 /// Walks through the points in the order of their ids or of a payload field.
-#[utoipa::path(post, path = "/collections/{name}/points/scroll", tag = "points", params(("name" = String, Path)), request_body = ScrollBody,
-    responses((status = 200, description = "{points, next_page_offset}", body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(post, operation_id = "scroll_points", path = "/collections/{name}/points/scroll", tag = "points", params(("name" = String, Path)), request_body = ScrollBody,
+    responses((status = 200, description = "{points, next_page_offset}", body = Envelope<answers::ScrollOut>), (status = 404, body = ErrorEnvelope)))]
 pub async fn scroll(
     clock: Clock,
     state: web::Data<State>,
@@ -253,8 +254,8 @@ pub struct CountBody {
 }
 
 /// Counts points.
-#[utoipa::path(post, path = "/collections/{name}/points/count", tag = "points", params(("name" = String, Path)), request_body = CountBody,
-    responses((status = 200, description = "{count}", body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(post, operation_id = "count_points", path = "/collections/{name}/points/count", tag = "points", params(("name" = String, Path)), request_body = CountBody,
+    responses((status = 200, description = "{count}", body = Envelope<answers::CountOut>), (status = 404, body = ErrorEnvelope)))]
 pub async fn count(
     clock: Clock,
     state: web::Data<State>,

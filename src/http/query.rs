@@ -2,12 +2,12 @@
 
 use actix_web::{Responder, web};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::answer::{Clock, Envelope, ErrorEnvelope};
 use super::body::JsonBody;
 use super::collections::named;
 use super::state::State;
+use super::wire::answers;
 use super::wire::groups::{GroupOut, GroupsBody};
 use super::wire::older::{RecommendBody, SearchBatchBody, SearchBody};
 use super::wire::point::ScoredPointOut;
@@ -37,8 +37,8 @@ struct Groups {
 }
 
 /// One query.
-#[utoipa::path(post, path = "/collections/{name}/points/query", tag = "search", params(("name" = String, Path)), request_body = QueryBody,
-    responses((status = 200, description = "{points: hits, best first}", body = Envelope<Value>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(post, operation_id = "query_points", path = "/collections/{name}/points/query", tag = "search", params(("name" = String, Path)), request_body = QueryBody,
+    responses((status = 200, description = "{points: hits, best first}", body = Envelope<answers::HitsOut>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope)))]
 pub async fn query(
     clock: Clock,
     state: web::Data<State>,
@@ -56,7 +56,7 @@ pub async fn query(
 
 /// Several queries, embedded together.
 #[utoipa::path(post, path = "/collections/{name}/points/query/batch", tag = "search", params(("name" = String, Path)), request_body = QueryBatchBody,
-    responses((status = 200, description = "one {points} a query", body = Envelope<Value>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope)))]
+    responses((status = 200, description = "one {points} a query", body = Envelope<Vec<answers::HitsOut>>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope)))]
 pub async fn query_batch(
     clock: Clock,
     state: web::Data<State>,
@@ -95,7 +95,7 @@ fn check_batch(count: usize) -> Result<()> {
 
 /// One query, its hits in groups by a payload field.
 #[utoipa::path(post, path = "/collections/{name}/points/query/groups", tag = "search", params(("name" = String, Path)), request_body = GroupsBody,
-    responses((status = 200, description = "{groups: [{id, hits}]}, the group of the best hit first", body = Envelope<Value>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope)))]
+    responses((status = 200, description = "{groups: [{id, hits}]}, the group of the best hit first", body = Envelope<answers::GroupsOut>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope)))]
 pub async fn query_groups(
     clock: Clock,
     state: web::Data<State>,
@@ -132,7 +132,7 @@ pub async fn search(
 
 /// Several queries by vectors, in their older form.
 #[utoipa::path(post, path = "/collections/{name}/points/search/batch", tag = "search", params(("name" = String, Path)), request_body = SearchBatchBody,
-    responses((status = 200, description = "hits for each query", body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
+    responses((status = 200, description = "hits for each query", body = Envelope<Vec<Vec<ScoredPointOut>>>), (status = 404, body = ErrorEnvelope)))]
 pub async fn search_batch(
     clock: Clock,
     state: web::Data<State>,

@@ -9,6 +9,7 @@ use super::answer::{Clock, Envelope, ErrorEnvelope};
 use super::collections::named;
 use super::state::State;
 use super::upload::{self, Upload};
+use super::wire::answers_signatures as answers;
 use super::wire::signatures::{EnrolBody, IdentifyBody, VerifyBody, enrol_form, identify_form, verify_form};
 use crate::engine::OnFailure;
 use crate::error::{Error, Result};
@@ -36,7 +37,7 @@ fn key_id(request: &HttpRequest) -> Option<String> {
 /// too small, mostly dark, or the same as a reference are refused with the reason; nothing is enrolled then,
 /// unless the header `X-Lookalike-Partial: true` asks for the others.
 #[utoipa::path(post, path = "/collections/{name}/enrol", tag = "signatures", params(("name" = String, Path), ("X-Lookalike-Partial" = Option<bool>, Header)), request_body = EnrolBody,
-    responses((status = 200, description = "{subject, items: [{sample, status, id?, quality?, error?}], references, advice?}", body = Envelope<Value>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 409, body = ErrorEnvelope)))]
+    responses((status = 200, description = "{subject, items: [{sample, status, id?, quality?, error?}], references, advice?}", body = Envelope<answers::EnrolOut>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 409, body = ErrorEnvelope)))]
 pub async fn enrol(
     clock: Clock,
     request: HttpRequest,
@@ -65,8 +66,8 @@ pub struct Page {
 }
 
 /// The subjects in the order of names, with counts; `next` is the `from` of the next page.
-#[utoipa::path(get, path = "/collections/{name}/subjects", tag = "signatures", params(("name" = String, Path), ("from" = Option<String>, Query), ("limit" = Option<usize>, Query, description = "1 to 10,000; 100 if absent")),
-    responses((status = 200, description = "{subjects: [{subject, references, forgeries}], total, references, next?}", body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(get, operation_id = "list_subjects", path = "/collections/{name}/subjects", tag = "signatures", params(("name" = String, Path), ("from" = Option<String>, Query), ("limit" = Option<usize>, Query, description = "1 to 10,000; 100 if absent")),
+    responses((status = 200, description = "{subjects: [{subject, references, forgeries}], total, references, next?}", body = Envelope<answers::SubjectsOut>), (status = 404, body = ErrorEnvelope)))]
 pub async fn subjects(
     clock: Clock,
     state: web::Data<State>,
@@ -97,8 +98,8 @@ pub async fn subjects(
 }
 
 /// One subject with its references.
-#[utoipa::path(get, path = "/collections/{name}/subjects/{subject}", tag = "signatures", params(("name" = String, Path), ("subject" = String, Path)),
-    responses((status = 200, description = "{subject, references: [{id, sha256?}], forgeries}", body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(get, operation_id = "get_subject", path = "/collections/{name}/subjects/{subject}", tag = "signatures", params(("name" = String, Path), ("subject" = String, Path)),
+    responses((status = 200, description = "{subject, references: [{id, sha256?}], forgeries}", body = Envelope<answers::SubjectOut>), (status = 404, body = ErrorEnvelope)))]
 pub async fn subject(
     clock: Clock,
     state: web::Data<State>,
@@ -128,8 +129,8 @@ pub async fn subject(
 
 /// Deletes a subject with everything derived from it: references, labelled forgeries, features. Calibrations
 /// are marked as stale. The audit log keeps its lines.
-#[utoipa::path(delete, path = "/collections/{name}/subjects/{subject}", tag = "signatures", params(("name" = String, Path), ("subject" = String, Path)),
-    responses((status = 200, description = "{deleted: points}", body = Envelope<Value>), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(delete, operation_id = "delete_subject", path = "/collections/{name}/subjects/{subject}", tag = "signatures", params(("name" = String, Path), ("subject" = String, Path)),
+    responses((status = 200, description = "{deleted: points}", body = Envelope<answers::DeletedOut>), (status = 404, body = ErrorEnvelope)))]
 pub async fn remove_subject(
     clock: Clock,
     state: web::Data<State>,
@@ -149,7 +150,7 @@ pub async fn remove_subject(
 
 /// Is this the subject's signature? JSON, or a form with `subject`, `policy` and one picture file.
 #[utoipa::path(post, path = "/collections/{name}/verify", tag = "signatures", params(("name" = String, Path)), request_body = VerifyBody,
-    responses((status = 200, description = "{decision: accept|reject|review, reasons: [{reason, text}], score, threshold: {accept, reject}, probability: {genuine, prior}, p_value, far, frr, references: [{id, similarity}], nearest_impostor, calibration: {id, version, age_secs, against}, whitening, replay, quality, warnings, audit}", body = Envelope<Value>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 409, body = ErrorEnvelope)))]
+    responses((status = 200, description = "{decision: accept|reject|review, reasons: [{reason, text}], score, threshold: {accept, reject}, probability: {genuine, prior}, p_value, far, frr, references: [{id, similarity}], nearest_impostor, calibration: {id, version, age_secs, against}, whitening, replay, quality, warnings, audit}", body = Envelope<answers::VerifyOut>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 409, body = ErrorEnvelope)))]
 pub async fn verify(
     clock: Clock,
     request: HttpRequest,
@@ -171,7 +172,7 @@ pub async fn verify(
 
 /// Whose signature is this, if anybody's? JSON, or a form with `policy` and one picture file.
 #[utoipa::path(post, path = "/collections/{name}/identify", tag = "signatures", params(("name" = String, Path)), request_body = IdentifyBody,
-    responses((status = 200, description = "{subject?, decision, reasons, candidates: [{subject, score}], threshold, search_far, searched, note, calibration, replay, quality, warnings, audit}", body = Envelope<Value>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 409, body = ErrorEnvelope)))]
+    responses((status = 200, description = "{subject?, decision, reasons, candidates: [{subject, score}], threshold, search_far, searched, note, calibration, replay, quality, warnings, audit}", body = Envelope<answers::IdentifyOut>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 409, body = ErrorEnvelope)))]
 pub async fn identify(
     clock: Clock,
     request: HttpRequest,

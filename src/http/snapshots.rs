@@ -19,6 +19,7 @@ use super::answer::{Clock, Envelope, ErrorEnvelope, Failed};
 use super::body::JsonBody;
 use super::collections::named;
 use super::state::State;
+use super::wire::answers;
 use crate::error::{Error, Result};
 use crate::storage::{Scope, Snapshot};
 use crate::types::CollectionName;
@@ -98,21 +99,21 @@ async fn listed(state: &State, scope: Scope) -> Result<Vec<Described>> {
 }
 
 /// Makes a snapshot of a collection; durable when answered, reads and writes go on meanwhile.
-#[utoipa::path(post, path = "/collections/{name}/snapshots", tag = "snapshots", params(("name" = String, Path)),
+#[utoipa::path(post, operation_id = "create_snapshot", path = "/collections/{name}/snapshots", tag = "snapshots", params(("name" = String, Path)),
     responses((status = 200, body = Envelope<Described>), (status = 404, body = ErrorEnvelope)))]
 pub async fn create(clock: Clock, state: web::Data<State>, path: web::Path<String>) -> impl Responder {
     clock.run(async { created(&state, scope(&path)?).await }).await
 }
 
 /// The snapshots of a collection.
-#[utoipa::path(get, path = "/collections/{name}/snapshots", tag = "snapshots", params(("name" = String, Path)),
+#[utoipa::path(get, operation_id = "list_snapshots", path = "/collections/{name}/snapshots", tag = "snapshots", params(("name" = String, Path)),
     responses((status = 200, body = Envelope<Vec<Described>>), (status = 404, body = ErrorEnvelope)))]
 pub async fn list(clock: Clock, state: web::Data<State>, path: web::Path<String>) -> impl Responder {
     clock.run(async { listed(&state, scope(&path)?).await }).await
 }
 
 /// The archive of a collection's snapshot.
-#[utoipa::path(get, path = "/collections/{name}/snapshots/{snapshot}", tag = "snapshots", params(("name" = String, Path), ("snapshot" = String, Path)),
+#[utoipa::path(get, operation_id = "download_snapshot", path = "/collections/{name}/snapshots/{snapshot}", tag = "snapshots", params(("name" = String, Path), ("snapshot" = String, Path)),
     responses((status = 200, description = "a tar archive", content_type = "application/octet-stream"), (status = 404, body = ErrorEnvelope)))]
 pub async fn download(state: web::Data<State>, path: web::Path<(String, String)>) -> impl Responder {
     let (name, snapshot) = path.into_inner();
@@ -121,7 +122,7 @@ pub async fn download(state: web::Data<State>, path: web::Path<(String, String)>
 }
 
 /// Removes a snapshot of a collection.
-#[utoipa::path(delete, path = "/collections/{name}/snapshots/{snapshot}", tag = "snapshots", params(("name" = String, Path), ("snapshot" = String, Path)),
+#[utoipa::path(delete, operation_id = "delete_snapshot", path = "/collections/{name}/snapshots/{snapshot}", tag = "snapshots", params(("name" = String, Path), ("snapshot" = String, Path)),
     responses((status = 200, body = Envelope<bool>), (status = 404, body = ErrorEnvelope)))]
 pub async fn remove(
     clock: Clock,
@@ -137,26 +138,26 @@ pub async fn remove(
 }
 
 /// Makes a snapshot of all collections.
-#[utoipa::path(post, path = "/snapshots", tag = "snapshots", responses((status = 200, body = Envelope<Described>)))]
+#[utoipa::path(post, operation_id = "create_full_snapshot", path = "/snapshots", tag = "snapshots", responses((status = 200, body = Envelope<Described>)))]
 pub async fn create_full(clock: Clock, state: web::Data<State>) -> impl Responder {
     clock.run(created(&state, Scope::Store)).await
 }
 
 /// The snapshots of all collections.
-#[utoipa::path(get, path = "/snapshots", tag = "snapshots", responses((status = 200, body = Envelope<Vec<Described>>)))]
+#[utoipa::path(get, operation_id = "list_full_snapshots", path = "/snapshots", tag = "snapshots", responses((status = 200, body = Envelope<Vec<Described>>)))]
 pub async fn list_full(clock: Clock, state: web::Data<State>) -> impl Responder {
     clock.run(listed(&state, Scope::Store)).await
 }
 
 /// The archive of a snapshot of all collections.
-#[utoipa::path(get, path = "/snapshots/{snapshot}", tag = "snapshots", params(("snapshot" = String, Path)),
+#[utoipa::path(get, operation_id = "download_full_snapshot", path = "/snapshots/{snapshot}", tag = "snapshots", params(("snapshot" = String, Path)),
     responses((status = 200, description = "a tar archive", content_type = "application/octet-stream"), (status = 404, body = ErrorEnvelope)))]
 pub async fn download_full(state: web::Data<State>, path: web::Path<String>) -> impl Responder {
     send(state.engine.snapshot_path(&Scope::Store, &path), &path)
 }
 
 /// Removes a snapshot of all collections.
-#[utoipa::path(delete, path = "/snapshots/{snapshot}", tag = "snapshots", params(("snapshot" = String, Path)),
+#[utoipa::path(delete, operation_id = "delete_full_snapshot", path = "/snapshots/{snapshot}", tag = "snapshots", params(("snapshot" = String, Path)),
     responses((status = 200, body = Envelope<bool>), (status = 404, body = ErrorEnvelope)))]
 pub async fn remove_full(clock: Clock, state: web::Data<State>, path: web::Path<String>) -> impl Responder {
     clock
@@ -166,7 +167,7 @@ pub async fn remove_full(clock: Clock, state: web::Data<State>, path: web::Path<
 
 /// Brings a collection back from a snapshot, in place of the one of this name; searches see the
 /// old one until the new one is whole.
-#[utoipa::path(put, path = "/collections/{name}/snapshots/recover", tag = "snapshots", params(("name" = String, Path)), request_body = RecoverBody,
+#[utoipa::path(put, operation_id = "recover_snapshot", path = "/collections/{name}/snapshots/recover", tag = "snapshots", params(("name" = String, Path)), request_body = RecoverBody,
     responses((status = 200, body = Envelope<bool>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope)))]
 pub async fn recover(
     clock: Clock,
@@ -208,9 +209,9 @@ struct UploadParams {
 }
 
 /// Brings a collection back from an archive in the part `snapshot` of a multipart upload.
-#[utoipa::path(post, path = "/collections/{name}/snapshots/upload", tag = "snapshots",
+#[utoipa::path(post, operation_id = "upload_snapshot", path = "/collections/{name}/snapshots/upload", tag = "snapshots",
     params(("name" = String, Path), ("checksum" = Option<String>, Query, description = "SHA-256 that the archive must have"), ("priority" = Option<String>, Query)),
-    request_body(content = Object, content_type = "multipart/form-data", description = "the archive as the part `snapshot`"),
+    request_body(content = inline(answers::SnapshotForm), content_type = "multipart/form-data", description = "the archive as the part `snapshot`"),
     responses((status = 200, body = Envelope<bool>), (status = 400, body = ErrorEnvelope)))]
 pub async fn upload(
     clock: Clock,

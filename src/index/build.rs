@@ -108,11 +108,18 @@ fn extend(shared: &Arc<Shared>, rows: &Rows) -> Result<()> {
     }
 }
 
+/// How many threads build where so many are asked for: half the cores if nothing is said, since the other half
+/// answers.
+fn threads(asked: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if asked == 0 { (cores / 2).max(1) } else { asked.min(cores) }
+}
+
 /// The graph of the live rows `0..until`, from `old` where there is one; `None` where the index is
 /// dropped meanwhile.
 fn grown(shared: &Shared, rows: &Rows, until: usize, old: Option<&Graph>) -> Result<Option<Graph>> {
     let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads((std::thread::available_parallelism().map_or(1, usize::from) / 2).max(1)) // the other half answers
+        .num_threads(threads(shared.hnsw.max_indexing_threads))
         .thread_name(|i| format!("graph-{i}"))
         .build()
         .map_err(|error| Error::Internal(format!("no threads to build the graph with: {error}")))?;

@@ -25,10 +25,17 @@ pub(super) trait Ranker {
     /// Smaller is nearer.
     fn ranks(&self, rows: &[u32], out: &mut [f32]);
 
+    /// Ranks that may be rougher, by less to read: for the way to the neighbourhood. They compare with each
+    /// other alone.
+    fn rough_ranks(&self, rows: &[u32], out: &mut [f32]) {
+        self.ranks(rows, out);
+    }
+
     /// Begins to read what `ranks` will need of a row.
     fn fetch(&self, row: u32);
 
-    /// Begins to read what `sift` will need of a row, or what `ranks` will where nothing is sifted.
+    /// Begins to read what `sift` and `rough_ranks` will need of a row, or what `ranks` will where nothing is
+    /// sifted.
     fn glance(&self, row: u32) {
         self.fetch(row);
     }
@@ -328,7 +335,7 @@ impl Graph {
         if self.present.is_empty() || ef == 0 {
             return Vec::new();
         }
-        SCRATCH.with_borrow_mut(|Scratch { visited, pool, fresh, ranked }| {
+        SCRATCH.with_borrow_mut(|Scratch { visited, pool, coming, fresh, ranked }| {
             let start = self.descend(ranker, ranked);
             visited.clear();
             visited.resize(self.covered.div_ceil(64), 0);
@@ -354,43 +361,34 @@ impl Graph {
                 if taken[0] == NONE {
                     break;
                 }
-                fresh.clear();
-                for taken in taken {
-                    if taken == NONE {
-                        break;
-                    }
-                    for row in self.lines_of(taken).iter().flat_map(|line| line.0) {
+                // Whether a row was met before cannot be foretold, so nothing branches on it.
+                fresh.resize(AT_A_TIME * self.width(), NONE);
+                let mut count = 0;
+                for taken in taken.into_iter().take_while(|&taken| taken != NONE) {
+                    for &row in self.lines_of(taken).iter().flat_map(|line| &line.0) {
                         if row == NONE {
                             break;
                         }
                         let (word, bit) = (&mut visited[row as usize / 64], 1u64 << (row % 64));
-                        if *word & bit == 0 {
-                            *word |= bit;
-                            ranker.glance(row);
-                            fresh.push(row);
-                        }
+                        fresh[count] = row;
+                        count += usize::from(*word & bit == 0);
+                        *word |= bit;
                     }
                 }
-                let mut worst = if pool.len() < ef { f32::INFINITY } else { pool[ef - 1].rank };
+                fresh.truncate(count);
+                fresh.iter().for_each(|&row| ranker.glance(row));
+                let worst = if pool.len() < ef { f32::INFINITY } else { pool[ef - 1].rank };
                 ranker.sift(fresh, worst);
                 ranked.resize(fresh.len(), 0.0);
                 ranker.ranks(fresh, ranked);
-                let mut best = at + 1;
+                coming.resize(fresh.len(), Candidate::default());
+                let mut count = 0;
                 for (&row, &rank) in fresh.iter().zip(ranked.iter()) {
-                    if rank >= worst {
-                        continue;
-                    }
-                    if pool.len() == ef {
-                        pool.pop();
-                    }
-                    let place = pool.partition_point(|other| other.rank < rank);
-                    pool.insert(place, Candidate { rank, row, expanded: false });
-                    best = best.min(place);
-                    if pool.len() == ef {
-                        worst = pool[ef - 1].rank;
-                    }
+                    coming[count] = Candidate { rank, row, expanded: false };
+                    count += usize::from(rank < worst);
                 }
-                at = best.min(at + 1);
+                coming.truncate(count);
+                at = merge(pool, coming, ef).min(at + 1);
                 for next in pool[at..].iter().filter(|candidate| !candidate.expanded).take(AT_A_TIME) {
                     prefetch(self.lines_of(next.row));
                 }
@@ -403,18 +401,17 @@ impl Graph {
     fn descend(&self, ranker: &impl Ranker, ranked: &mut Vec<f32>) -> Near {
         let entry = self.upper.entry;
         let mut first = [0.0];
-        ranker.ranks(&[entry], &mut first);
+        ranker.rough_ranks(&[entry], &mut first);
         let mut best = Near { rank: first[0], number: entry };
-        let Some(mut place) = self.upper.layers.last().and_then(|layer| layer.place(entry)) else {
-            return best;
-        };
+        // On no layer where there are none.
+        let mut place = self.upper.layers.last().and_then(|layer| layer.place(entry)).unwrap_or(0);
         for layer in self.upper.layers.iter().rev() {
             loop {
                 let range = layer.range(place);
                 let links = &layer.links[range.clone()];
-                links.iter().for_each(|&row| ranker.fetch(row));
+                links.iter().for_each(|&row| ranker.glance(row));
                 ranked.resize(links.len(), 0.0);
-                ranker.ranks(links, ranked);
+                ranker.rough_ranks(links, ranked);
                 let mut moved = false;
                 for (at, &rank) in range.zip(ranked.iter()) {
                     if rank < best.rank {
@@ -428,12 +425,32 @@ impl Graph {
             }
             place = layer.below.get(place as usize).copied().unwrap_or(0);
         }
-        best
+        ranker.ranks(&[best.number], &mut first);
+        Near { rank: first[0], ..best }
     }
 }
 
+/// Puts what comes among the candidates of a pool, the best `ef` of which stay, in order; returns where the
+/// first of them stands.
+fn merge(pool: &mut Vec<Candidate>, coming: &mut [Candidate], ef: usize) -> usize {
+    coming.sort_unstable_by(|a, b| a.rank.total_cmp(&b.rank));
+    let Some(first) = coming.first() else { return pool.len() };
+    let first = pool.partition_point(|candidate| candidate.rank < first.rank);
+    let (mut old, mut new) = (pool.len(), coming.len());
+    pool.resize(old + new, Candidate::default());
+    // From the end on, so that no one of the old is overwritten before it is moved.
+    while new > 0 {
+        let is_old = old > first && pool[old - 1].rank >= coming[new - 1].rank;
+        pool[old + new - 1] = if is_old { pool[old - 1] } else { coming[new - 1] };
+        old -= usize::from(is_old);
+        new -= usize::from(!is_old);
+    }
+    pool.truncate(ef);
+    first
+}
+
 /// A row that a walk has met.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Candidate {
     rank: f32,
     row: u32,
@@ -448,6 +465,8 @@ struct Scratch {
     visited: Vec<u64>,
     /// Candidates, best first.
     pool: Vec<Candidate>,
+    /// Those that are about to be put in.
+    coming: Vec<Candidate>,
     /// Neighbours of one row that were not met before.
     fresh: Vec<u32>,
     /// Their ranks.

@@ -399,9 +399,20 @@ fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, ef: u
     let (near, met): (Vec<Near>, usize) = match graph.bytes() {
         Some(bytes) if search.rescore != Rescore::All => {
             let query = bytes.query(probe.vector);
-            let mut best: Vec<Near> = graph.walk(ef, &query).into_iter().filter(kept).collect();
+            let walked = graph.walk(ef, &query);
+            // What lies far behind the last one wanted is not even looked up.
+            let (enough, doubtful) = (least_rescored(search).max(SURE * search.limit), query.doubtful());
+            let mut best: Vec<Near> = Vec::with_capacity(walked.len());
+            for near in walked {
+                if best.len() >= enough && near.rank > best[search.limit - 1].rank + doubtful {
+                    break;
+                }
+                if kept(&near) {
+                    best.push(near);
+                }
+            }
             let met = best.len();
-            best.truncate(rescored(&best, search, query.doubtful()));
+            best.truncate(rescored(&best, search, doubtful));
             best.iter().for_each(|near| rows.prefetch(near.number));
             (best.into_iter().map(|near| Near { rank: exact(near.number), ..near }).collect(), met)
         }
@@ -480,12 +491,20 @@ impl Ranker for Exactly<'_> {
 /// So many of the best by bytes are compared exactly: those that rounding may have put behind the
 /// last one wanted, and at least twice as many as are wanted; or as many as the search says.
 fn rescored(best: &[Near], search: &Search<'_>, doubtful: f32) -> usize {
-    if let Rescore::Times(times) = search.rescore {
-        return ((search.limit as f32 * times.max(1.0)).ceil() as usize).max(search.limit);
+    let least = least_rescored(search);
+    match (search.rescore, best.get(search.limit - 1)) {
+        (Rescore::Times(_), _) => least,
+        (_, None) => best.len(),
+        (_, Some(last)) => best.partition_point(|near| near.rank <= last.rank + doubtful).max(least),
     }
-    let Some(last) = best.get(search.limit - 1) else { return best.len() };
-    let in_doubt = best.partition_point(|near| near.rank <= last.rank + doubtful);
-    in_doubt.max(2 * search.limit).max(20)
+}
+
+/// So many are compared exactly whatever their ranks are, where there are so many.
+fn least_rescored(search: &Search<'_>) -> usize {
+    match search.rescore {
+        Rescore::Times(times) => ((search.limit as f32 * times.max(1.0)).ceil() as usize).max(search.limit),
+        Rescore::InDoubt | Rescore::All => (2 * search.limit).max(20),
+    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ pub(super) struct Quantised {
     step: f32,
     /// Of the sampled rows.
     mean_squared_norm: f32,
+    /// Mean squared error of a component of the sampled rows, by rounding and by what is cut off.
+    noise: f32,
     /// What of a row's rank is not in the product.
     beside: Beside,
     kernel: ByteKernel,
@@ -62,8 +64,7 @@ impl Quantised {
             Distance::Manhattan => return None,
         };
         let lines_per_row = rows.size().div_ceil(Line::WIDTH);
-        let (scale, mean_squared_norm) = sampled(rows);
-        let step = scale / LARGEST;
+        let Sampled { step, mean_squared_norm, noise } = Sampled::of(rows);
         let mut lines = distance::huge_vec(covered * lines_per_row);
         lines.resize(covered * lines_per_row, Line::ZERO);
         for (number, chunk) in rows.before(covered).iter().enumerate() {
@@ -73,7 +74,7 @@ impl Quantised {
                 let own = &mut lines[row * lines_per_row..][..lines_per_row];
                 for (line, values) in own.iter_mut().zip(vector.chunks(Line::WIDTH)) {
                     for (byte, value) in line.0.iter_mut().zip(values) {
-                        *byte = ((value / step).round().clamp(-LARGEST, LARGEST) + 128.0) as u8;
+                        *byte = (rounded(*value, step) + 128.0) as u8;
                     }
                 }
                 match &mut beside {
@@ -86,7 +87,7 @@ impl Quantised {
         let kernel = distance::byte_kernel(lines_per_row);
         let wanted = quantization == Quantization::Binary || Bits::are_worth_it(lines_per_row);
         let bits = wanted.then(|| Bits::of(rows, covered, lines_per_row));
-        Some(Self { lines, lines_per_row, step, mean_squared_norm, beside, kernel, bits })
+        Some(Self { lines, lines_per_row, step, mean_squared_norm, noise, beside, kernel, bits })
     }
 
     /// Leaves the bytes behind where there are bits, which everything is ranked by from now on.
@@ -114,13 +115,13 @@ impl Quantised {
         let mut lines = vec![QueryLine::ZERO; self.lines_per_row];
         for (line, values) in lines.iter_mut().zip(vector.chunks(Line::WIDTH)) {
             for (byte, value) in line.0.iter_mut().zip(values) {
-                *byte = (value / step).round().clamp(-LARGEST, LARGEST) as i8;
+                *byte = rounded(*value, step) as i8;
             }
         }
         let squared_norm = (distance::kernels().dot)(vector, vector);
         let doubt = match &self.bits {
             Some(bits) if self.is_bits_alone() => self.of_product(bits.error(squared_norm.sqrt())),
-            _ => self.doubt(squared_norm, step),
+            _ => self.doubt(squared_norm, step * step / 12.0),
         };
         let of_mean = self.bits.as_ref().map(|bits| bits.of_mean(vector));
         let worth = self.step * step;
@@ -130,7 +131,7 @@ impl Quantised {
 
     /// A row as the query.
     pub(super) fn query_of(&self, row: u32) -> Query<'_> {
-        let doubt = self.doubt(self.mean_squared_norm, self.step);
+        let doubt = self.doubt(self.mean_squared_norm, self.noise);
         let worth = self.step * self.step;
         let mut query = Query {
             of: self,
@@ -146,11 +147,12 @@ impl Quantised {
         query
     }
 
-    /// The standard deviation of a rank's error: every component is rounded by up to half a step on
-    /// either side.
-    fn doubt(&self, squared_norm: f32, step: f32) -> f32 {
-        let of_rows = squared_norm * self.step * self.step / 12.0;
-        let of_query = self.mean_squared_norm * step * step / 12.0;
+    /// The standard deviation of a rank's error, given the squared norm of the query and the mean squared
+    /// error of its components: one that is rounded by up to half a step on either side has a twelfth of
+    /// the step's square.
+    fn doubt(&self, squared_norm: f32, noise: f32) -> f32 {
+        let of_rows = squared_norm * self.noise;
+        let of_query = self.mean_squared_norm * noise;
         self.of_product((of_rows + of_query).sqrt())
     }
 
@@ -205,22 +207,17 @@ impl Ranker for Query<'_> {
                     }
                 }
             }
-            match &self.of.beside {
-                Beside::Nothing => out.iter_mut().zip(products).for_each(|(out, value)| *out = -*value),
-                Beside::SquaredNorms(norms) => {
-                    for ((out, value), &row) in out.iter_mut().zip(products).zip(rows) {
-                        *out = self.squared_norm + norms[row as usize] - 2.0 * *value;
-                    }
-                }
-                Beside::Lifts(_) if self.lift == 0.0 => {
-                    out.iter_mut().zip(products).for_each(|(out, value)| *out = -*value);
-                }
-                Beside::Lifts(lifts) => {
-                    for ((out, value), &row) in out.iter_mut().zip(products).zip(rows) {
-                        *out = -(*value + self.lift * lifts[row as usize]);
-                    }
-                }
-            }
+            self.ranks_of(products, rows, out);
+        }
+    }
+
+    #[inline(always)]
+    fn rough_ranks(&self, rows: &[u32], out: &mut [f32]) {
+        let (Some(bits), Some(of_mean)) = (&self.of.bits, self.of_mean) else { return self.ranks(rows, out) };
+        let (mut sums, mut products) = ([0i32; AT_ONCE], [0.0f32; AT_ONCE]);
+        for (rows, out) in rows.chunks(AT_ONCE).zip(out.chunks_mut(AT_ONCE)) {
+            bits.products(rows, &self.asked(of_mean), &mut sums[..rows.len()], &mut products[..rows.len()]);
+            self.ranks_of(&products[..rows.len()], rows, out);
         }
     }
 
@@ -255,6 +252,27 @@ impl Ranker for Query<'_> {
 }
 
 impl Query<'_> {
+    /// Ranks of rows, given their products.
+    #[inline(always)]
+    fn ranks_of(&self, products: &[f32], rows: &[u32], out: &mut [f32]) {
+        match &self.of.beside {
+            Beside::Nothing => out.iter_mut().zip(products).for_each(|(out, value)| *out = -*value),
+            Beside::SquaredNorms(norms) => {
+                for ((out, value), &row) in out.iter_mut().zip(products).zip(rows) {
+                    *out = self.squared_norm + norms[row as usize] - 2.0 * *value;
+                }
+            }
+            Beside::Lifts(_) if self.lift == 0.0 => {
+                out.iter_mut().zip(products).for_each(|(out, value)| *out = -*value);
+            }
+            Beside::Lifts(lifts) => {
+                for ((out, value), &row) in out.iter_mut().zip(products).zip(rows) {
+                    *out = -(*value + self.lift * lifts[row as usize]);
+                }
+            }
+        }
+    }
+
     fn asked(&self, of_mean: f32) -> Asked<'_> {
         Asked { lines: &self.lines, step: self.worth / self.of.step, sum: self.offset / 128, of_mean }
     }
@@ -301,32 +319,46 @@ impl Query<'_> {
     }
 }
 
-/// The size that all but a few values stay under, 1 where all are zero, and the rows' mean squared
-/// norm; from a sample.
-fn sampled(rows: &Rows) -> (f32, f32) {
-    let every = (rows.end() / SAMPLE).max(1);
-    let (mut values, mut count, mut squares) = (Vec::new(), 0.0f32, 0.0f32);
-    for row in (0..rows.end()).step_by(every) {
-        let (chunk, i) = rows.locate(row as u32); // rows are numbered by u32
-        if i < chunk.len() {
-            let vector = chunk.vector(i, rows.size());
-            values.extend(vector.iter().map(|value| value.abs()));
-            squares += (distance::kernels().dot)(&vector, &vector);
-            count += 1.0;
+/// A value in steps, as a byte holds it.
+fn rounded(value: f32, step: f32) -> f32 {
+    let steps = (value / step).clamp(-LARGEST, LARGEST);
+    // As `round` does, which is a call where the compiler may not use the instruction for it.
+    (steps + 0.5f32.copysign(steps)).trunc()
+}
+
+/// What a sample of the rows says.
+struct Sampled {
+    /// A byte's worth, of which 127 hold all but a few values; positive.
+    step: f32,
+    mean_squared_norm: f32,
+    /// Mean squared error of a component.
+    noise: f32,
+}
+
+impl Sampled {
+    fn of(rows: &Rows) -> Self {
+        let every = (rows.end() / SAMPLE).max(1);
+        let (mut values, mut rows_seen, mut squares) = (Vec::new(), 0.0f32, 0.0f32);
+        for row in (0..rows.end()).step_by(every) {
+            let (chunk, i) = rows.locate(row as u32); // rows are numbered by u32
+            if i < chunk.len() {
+                let vector = chunk.vector(i, rows.size());
+                values.extend(vector.iter().map(|value| value.abs()));
+                squares += (distance::kernels().dot)(&vector, &vector);
+                rows_seen += 1.0;
+            }
         }
+        if values.is_empty() {
+            return Self { step: 1.0, mean_squared_norm: 0.0, noise: 0.0 };
+        }
+        let at = ((values.len() - 1) as f64 * QUANTILE) as usize;
+        let (_, &mut quantile, above) = values.select_nth_unstable_by(at, f32::total_cmp);
+        let largest = above.iter().fold(quantile, |most, &value| most.max(value));
+        let step = [quantile, largest].into_iter().find(|scale| *scale > 0.0).unwrap_or(1.0) / LARGEST;
+        let error = |value: &f32| f64::from(value - step * rounded(*value, step)).powi(2);
+        let noise = values.iter().map(error).sum::<f64>() / values.len() as f64;
+        Self { step, mean_squared_norm: squares / rows_seen, noise: noise as f32 }
     }
-    if values.is_empty() {
-        return (1.0, 0.0);
-    }
-    let at = ((values.len() - 1) as f64 * QUANTILE) as usize;
-    let (_, &mut quantile, above) = values.select_nth_unstable_by(at, f32::total_cmp);
-    let largest = above.iter().fold(quantile, |most, &value| most.max(value));
-    let scale = match () {
-        () if quantile > 0.0 => quantile,
-        () if largest > 0.0 => largest,
-        () => 1.0,
-    };
-    (scale, squares / count)
 }
 
 #[cfg(test)]

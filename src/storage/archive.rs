@@ -26,7 +26,7 @@ use super::segment::{Header, Segments};
 use super::snapshot::{self, Aside, Content};
 use super::store::{RESTORING, Store, directory_name, free_number};
 use super::volume::Volume;
-use super::{durable, recovery};
+use super::{audit, durable, recovery};
 
 /// Most snapshots of one collection, or of the store.
 const MAX_SNAPSHOTS: usize = 1000;
@@ -229,7 +229,10 @@ impl Store {
         manifest.write(&aside.0)?;
         self.view.clear(number)?;
         if let Some(old) = &old {
+            // What was decided stays on record, whatever state the collection goes back to.
+            audit::carry_over(old.place().1, &aside.0)?;
             old.stop();
+            audit::carry_over(old.place().1, &aside.0)?;
         }
         // From here on the new collection is the one of this name.
         let dir = parent.join(directory_name(number));

@@ -70,8 +70,9 @@ impl AuditLog {
     /// `StorageFull`, `Unavailable` as of any write; `Io`, after which nothing is appended any more until
     /// the next start; `TooLarge`.
     pub fn append(&self, volume: &Volume, mut entry: Map<String, Value>) -> Result<u64> {
-        volume.check_room(MAX_LINE as u64)?;
         let mut open = self.open.lock();
+        // A volume that another one has taken the place of writes no more: its files are the other's now.
+        volume.check_room(MAX_LINE as u64)?;
         if open.is_none() {
             *open = Some(Open::last(&self.directory)?);
         }
@@ -131,6 +132,23 @@ impl AuditLog {
             Err(error) => Err(at(&path, &error)),
         }
     }
+}
+
+/// Gives the log of the collection in `old` to the one in `new` as well, by links to the same files. May be
+/// repeated, for files that came meanwhile.
+pub(super) fn carry_over(old: &Path, new: &Path) -> Result<()> {
+    let (from, to) = (old.join(DIRECTORY), new.join(DIRECTORY));
+    for number in files(&from)? {
+        create_dir(&to)?;
+        let (from, to) = (path(&from, number), path(&to, number));
+        if !to.exists() {
+            fs::hard_link(&from, &to)
+                .or_else(|_| fs::copy(&from, &to).map(|_| ()))
+                .map_err(|error| at(&to, &error))?;
+            File::open(&to).and_then(|file| file.sync_all()).map_err(|error| at(&to, &error))?;
+        }
+    }
+    if to.is_dir() { sync_dir(&to) } else { Ok(()) }
 }
 
 impl Open {

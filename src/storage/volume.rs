@@ -248,6 +248,9 @@ impl Volume {
 
     /// Refuses to write `bytes` beside the log where the volume is read-only or the disk nearly full.
     pub(super) fn check_room(&self, bytes: u64) -> Result<()> {
+        if self.queue.read().is_none() {
+            return Err(self.stopped());
+        }
         self.shared.check_writable()?;
         self.shared.check_disk(bytes)
     }

@@ -89,11 +89,20 @@ pub struct HnswParams {
     pub ef_construct: usize,
     /// Up to so many vectors are searched exactly, without a graph.
     pub full_scan_threshold: usize,
+    /// Threads that build a graph, at most as many as there are cores; 0 is half the cores.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub max_indexing_threads: usize,
+}
+
+/// What is not said of a collection is not written.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_zero(value: &usize) -> bool {
+    *value == 0
 }
 
 impl Default for HnswParams {
     fn default() -> Self {
-        Self { m: 16, ef_construct: 100, full_scan_threshold: 10_000 }
+        Self { m: 16, ef_construct: 100, full_scan_threshold: 10_000, max_indexing_threads: 0 }
     }
 }
 
@@ -176,6 +185,7 @@ impl CollectionConfig {
         for hnsw in all {
             within("hnsw_config.m", hnsw.m, 4, 64)?;
             within("hnsw_config.ef_construct", hnsw.ef_construct, 4, 2_000)?;
+            within("hnsw_config.max_indexing_threads", hnsw.max_indexing_threads, 0, 1_024)?;
         }
         for path in self.payload_indexes.keys() {
             JsonPath::parse(path).map_err(Error::InvalidInput)?;

@@ -32,5 +32,5 @@ pub use signature_profile::{
     FORGERY_FIELD, MAX_SUBJECT_BYTES, SUBJECT_FIELD, SignatureProfile, check_subject,
 };
 pub use text_templates::TextTemplates;
-pub use vector::{DEFAULT_VECTOR, MIN_NORM, NamedVectors, VectorName, check_vector};
+pub use vector::{DEFAULT_VECTOR, MIN_NORM, NamedVectors, VectorName, check_vector, norm};
 pub use words::{TextOptions, Tokenizer};

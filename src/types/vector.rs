@@ -17,6 +17,19 @@ pub type NamedVectors = BTreeMap<VectorName, Vec<f32>>;
 /// Below this Euclidean norm a vector has no direction that f32 can hold.
 pub const MIN_NORM: f32 = 1e-12;
 
+/// The Euclidean norm, summed in f64: a component near the largest f32 does not overflow it. It is finite
+/// exactly where every component is.
+pub fn norm(vector: &[f32]) -> f64 {
+    // Several sums at a time: each waits for its own last addition only.
+    let (eights, rest) = vector.as_chunks::<8>();
+    let mut sums = [0.0f64; 8];
+    for eight in eights {
+        sums.iter_mut().zip(eight).for_each(|(sum, &x)| *sum += f64::from(x) * f64::from(x));
+    }
+    let rest: f64 = rest.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+    (sums.iter().sum::<f64>() + rest).sqrt()
+}
+
 /// Checks one vector before anything stores it or searches with it: exact dimension, every
 /// component finite, and under cosine a norm above 1e-12.
 ///
@@ -29,14 +42,15 @@ pub fn check_vector(vector: &[f32], dimension: usize, distance: Distance) -> Res
             vector.len()
         )));
     }
-    if let Some(i) = vector.iter().position(|x| !x.is_finite()) {
+    let norm = norm(vector);
+    if !norm.is_finite()
+        && let Some(i) = vector.iter().position(|x| !x.is_finite())
+    {
         return Err(Error::InvalidInput(format!(
             "vector component {i} is {}, every component must be a finite 32-bit number",
             vector[i]
         )));
     }
-    // f64: a component near the largest f32 must not overflow the sum.
-    let norm = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
     if distance == Distance::Cosine && norm <= f64::from(MIN_NORM) {
         return Err(Error::InvalidInput(
             "a zero vector has no direction and cannot be compared by cosine; send a vector with a norm above 1e-12".into(),

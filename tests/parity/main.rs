@@ -9,6 +9,7 @@ mod bundled;
 mod clip;
 mod dual;
 mod models;
+mod precision;
 mod preprocess;
 mod refusals;
 

@@ -43,7 +43,7 @@ fn a_collection_is_created_described_listed_and_removed() {
         "vectors": {"": {"size": 3, "distance": "Dot"}, "other": {"size": 2, "distance": "Manhattan", "on_disk": true,
             "quantization_config": {"binary": {"always_ram": true}}}},
         "quantization_config": {"scalar": {"type": "int8"}},
-        "hnsw_config": {"m": 8, "ef_construct": 50}, "optimizers_config": {"indexing_threshold": 5},
+        "hnsw_config": {"m": 8, "ef_construct": 50, "max_indexing_threads": 2}, "optimizers_config": {"indexing_threshold": 5},
         "on_disk_payload": false, "metadata": {"owner": "me"}
     });
     server.put("/collections/a-b_1?timeout=30", &body).ok();

@@ -303,6 +303,7 @@ fn collections() -> Vec<Case> {
         create("distance is unknown", json!({"vectors": {"size": 4, "distance": "Hamming"}})),
         create("vectors is a number", json!({"vectors": 4})),
         create("m is too large", json!({"hnsw_config": {"m": 1000}})),
+        create("too many threads that build", json!({"hnsw_config": {"max_indexing_threads": 5000}})),
         create(
             "multivector config",
             json!({"vectors": {"size": 4, "distance": "Dot", "multivector_config": {"comparator": "max_sim"}}}),

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use crate::model::base64;
 use crate::process::{Server, sample, samples};
 
-const BOUNDARY: &str = "lookalike-test-boundary";
+pub const BOUNDARY: &str = "lookalike-test-boundary";
 
 /// A multipart body: parts of (name, file name, bytes).
-fn multipart(parts: &[(&str, Option<&str>, Vec<u8>)]) -> Vec<u8> {
+pub fn multipart(parts: &[(&str, Option<&str>, Vec<u8>)]) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, file, bytes) in parts {
         let file = file.map_or(String::new(), |f| format!("; filename=\"{f}\""));

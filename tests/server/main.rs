@@ -12,6 +12,7 @@ mod durability;
 mod eval;
 mod guard;
 mod images;
+mod import;
 mod map;
 mod model;
 mod pictures;

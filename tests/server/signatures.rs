@@ -8,6 +8,7 @@ use std::process::Command;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use serde_json::{Value, json};
 
+use crate::images::{BOUNDARY, multipart};
 use crate::model::base64;
 use crate::process::Server;
 
@@ -288,10 +289,123 @@ fn the_command_line_enrols_calibrates_verifies_and_audits() {
     assert_eq!(output.unwrap().status.code(), Some(1));
 }
 
-/// The pack of real signatures, where this machine has it: SIGNATURES_PACK names its directory.
-fn pack() -> Option<PathBuf> {
-    let named = std::env::var_os("SIGNATURES_PACK").map(PathBuf::from);
-    named.filter(|dir| dir.join("writers.csv").is_file())
+#[test]
+fn a_form_with_files_enrols_verifies_and_identifies_as_json_does() {
+    let server = Server::start();
+    create(&server);
+    let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
+    let send = |verb: &str, parts: &[(&str, Option<&str>, Vec<u8>)]| {
+        let headers = [("content-type", content_type.as_str())];
+        server.send("POST", &format!("/collections/s/{verb}"), &headers, &multipart(parts))
+    };
+    let file = |number: u64| ("file", Some("signature.png"), own(1, number));
+    let done = send("enrol", &[("subject", None, b"writer 1".to_vec()), file(0), file(1), file(2)]).ok();
+    assert_eq!(done["references"], json!(3), "{done}");
+    let by_form = send("verify", &[("subject", None, b"writer 1".to_vec()), file(9)]).ok();
+    let body = json!({"subject": "writer 1", "sample": base64(&own(1, 9))});
+    let by_json = server.post("/collections/s/verify", &body).ok();
+    assert_eq!(by_form["score"], by_json["score"], "{by_form}");
+    // Without a calibration there is no threshold, and doubt is no acceptance.
+    assert_eq!(by_form["decision"], json!("review"), "{by_form}");
+    assert_eq!(send("identify", &[file(9)]).ok()["candidates"][0]["subject"], json!("writer 1"));
+    let error = send(
+        "enrol",
+        &[("subject", None, b"writer 1".to_vec()), ("forgery", None, b"maybe".to_vec()), file(3)],
+    );
+    assert!(error.err(422).contains("forgery is `maybe`"));
+    assert!(send("verify", &[file(9)]).err(400).contains("subject"));
+}
+
+#[test]
+fn labelled_forgeries_make_thresholds_against_them() {
+    let server = Server::start();
+    calibrated(&server);
+    for writer in 0..24 {
+        // Nearer to the writer than others are, not as near as the writer.
+        let forged: Vec<String> =
+            (0..4).map(|n| base64(&signature(&hand(writer), 0.35, 70_000 + writer * 10 + n))).collect();
+        let body = json!({"subject": format!("writer {writer}"), "samples": forged, "forgery": true});
+        server.post("/collections/s/enrol", &body).ok();
+    }
+    let subject = server.get("/collections/s/subjects/writer%201").ok();
+    assert_eq!(
+        (&subject["forgeries"], subject["references"].as_array().unwrap().len()),
+        (&json!(4), 5),
+        "{subject}"
+    );
+    let body = json!({"target_fars": [0.25], "against": "skilled"});
+    let skilled = server.post("/collections/s/calibrate", &body).ok();
+    assert_eq!(skilled["against"], json!("skilled"), "{skilled}");
+    let threshold = |calibration: &Value| calibration["points"][0]["threshold"].as_f64().unwrap();
+    let random = server.post("/collections/s/calibrate", &json!({"target_fars": [0.25]})).ok();
+    assert!(threshold(&skilled) > threshold(&random), "{} {}", skilled["points"], random["points"]);
+}
+
+#[test]
+fn a_restored_snapshot_brings_back_what_decisions_rest_on_and_keeps_the_record_of_decisions() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_in(dir.path(), &[]);
+    calibrated(&server);
+    let before = verify(&server, 3, &own(3, 78));
+    let name = server.post("/collections/s/snapshots", &json!({})).ok()["name"].as_str().unwrap().to_owned();
+    server.delete("/collections/s/subjects/writer%203").ok();
+    server.post("/collections/s/whitening", &json!({"share": 0.6, "seed": 9})).ok();
+    let file = dir.path().join("snapshots/collections/s").join(name);
+    let location = json!({"location": format!("file://{}", file.display())});
+    server.put("/collections/s/snapshots/recover?wait=true", &location).ok();
+    server.put("/collections/copy/snapshots/recover?wait=true", &location).ok();
+    let after = verify(&server, 3, &own(3, 78));
+    for field in ["score", "decision", "threshold", "whitening", "references"] {
+        assert_eq!(after[field], before[field], "{field}");
+    }
+    assert_eq!(after["calibration"]["id"], before["calibration"]["id"]);
+    assert_eq!((&before["audit"], &after["audit"]), (&json!(1), &json!(2)), "one record before and after");
+    server.kill();
+    let server = Server::start_in(dir.path(), &[]);
+    let path = format!("{}/collections/s/audit", server.url);
+    let log = ureq::get(&path).call().unwrap().body_mut().read_to_string().unwrap();
+    let check = lookalike::storage::check_audit(log.as_bytes());
+    assert_eq!((check.lines, check.first, check.broken), (2, 1, None), "{log}");
+    let body = json!({"subject": "writer 3", "sample": base64(&own(3, 78)), "policy": {"target_far": 0.05}});
+    let copy = server.post("/collections/copy/verify", &body).ok();
+    assert_eq!(
+        (&copy["score"], &copy["audit"]),
+        (&before["score"], &json!(1)),
+        "the copy has a record of its own"
+    );
+}
+
+#[test]
+fn of_many_who_enrol_at_once_each_is_kept_and_the_same_picture_once() {
+    let server = Server::start();
+    create(&server);
+    let accepted: usize = std::thread::scope(|scope| {
+        // Each picture comes twice.
+        let one = |number: u64| {
+            let body = json!({"subject": "a", "samples": [base64(&own(1, number / 2))]});
+            usize::from(server.post("/collections/s/enrol", &body).status == 200)
+        };
+        let threads: Vec<_> = (0..12).map(|number| scope.spawn(move || one(number))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    let subject = server.get("/collections/s/subjects/a").ok();
+    let references = subject["references"].as_array().unwrap().len();
+    assert_eq!((accepted, references), (6, 6), "{subject}");
+}
+
+/// BHSig-Hindi, where this machine has it: `SIGNATURES_PACK` names its directory, or its archive lies with the
+/// other data beside the checkout and is unpacked for the time of the test.
+fn pack() -> Option<(PathBuf, Option<tempfile::TempDir>)> {
+    if let Some(named) = std::env::var_os("SIGNATURES_PACK").map(PathBuf::from) {
+        assert!(named.join("writers.csv").is_file(), "SIGNATURES_PACK names {}: no pack", named.display());
+        return Some((named, None));
+    }
+    let name = "signatures-bhsig-hindi";
+    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../shared/data/{name}.tar"));
+    let file = std::fs::File::open(archive).ok()?;
+    let dir = tempfile::tempdir().unwrap();
+    tar::Archive::new(file).unpack(dir.path()).unwrap();
+    Some((dir.path().join(name), Some(dir)))
 }
 
 fn real(pack: &Path, writer: usize, kind: &str, number: usize) -> Option<Vec<u8>> {
@@ -300,8 +414,10 @@ fn real(pack: &Path, writer: usize, kind: &str, number: usize) -> Option<Vec<u8>
 
 #[test]
 fn real_signatures_of_twenty_writers_are_told_apart() {
-    let Some(pack) = pack() else {
-        eprintln!("skipped: SIGNATURES_PACK names no pack of signatures");
+    let Some((pack, _unpacked)) = pack() else {
+        eprintln!(
+            "SKIPPED: there are no real signatures; SIGNATURES_PACK names no pack, and none lies beside the checkout"
+        );
         return;
     };
     let server = Server::start();

@@ -95,6 +95,9 @@ pub struct EvalArgs {
     /// Where the models run: auto, cpu, cuda or metal [default: auto]
     #[arg(long, value_parser = super::parse_device)]
     device: Option<crate::config::Device>,
+    /// Numbers that the models calculate with: f32, bf16, int8 or auto [default: f32]
+    #[arg(long, value_parser = super::parse_precision)]
+    precision: Option<crate::config::Precision>,
     /// Never fetch a model from the hub
     #[arg(long)]
     offline: bool,
@@ -105,7 +108,7 @@ pub struct EvalArgs {
 /// Runs the verb.
 pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let target = store::Target::parse(&args.store)?;
-    let settings = SettingsArgs::of_model(args.device, args.offline).settings()?;
+    let settings = SettingsArgs::of_model(args.device, args.precision, args.offline).settings()?;
     let mut options = serve::embed_options(&settings);
     options.max_batch = options.max_batch.max(16);
     let source = dataset::Source {

@@ -85,6 +85,11 @@ impl Gallery {
         self.subjects.iter().map(|(name, enrolled)| (name.as_str(), enrolled))
     }
 
+    /// True where nobody has a reference.
+    pub fn is_empty(&self) -> bool {
+        self.subjects.is_empty()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.subjects.len()

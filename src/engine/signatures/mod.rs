@@ -21,8 +21,8 @@ use crate::embed::{SignatureInfo, Thumbnails};
 use crate::error::{Error, Result};
 use crate::preprocess::Quality;
 use crate::types::{
-    CollectionConfig, CollectionName, Distance, FORGERY_FIELD, PayloadFieldType, PayloadIndexParams, PointId,
-    SUBJECT_FIELD, SignatureProfile, VectorParams,
+    CollectionConfig, CollectionName, Distance, FORGERY_FIELD, HnswParams, PayloadFieldType,
+    PayloadIndexParams, PointId, SUBJECT_FIELD, SignatureProfile, VectorParams,
 };
 use crate::verify::Calibration;
 
@@ -30,6 +30,9 @@ pub use calibrate::{CalibrateRequest, DEFAULT_TARGET_FARS, WhitenRequest};
 pub use enrol::{EnrolRequest, EnrolledItem, Enrolment, SampleFile};
 pub use identify::{Identification, IdentifyRequest};
 pub use verify::{Verification, VerifyRequest};
+
+/// More references than a collection has, so that no graph is built of them.
+const NO_GRAPH: usize = 1_000_000_000;
 
 /// A signature in question.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,8 +115,11 @@ impl Engine {
     ) -> Result<()> {
         let info = self.signature_info()?.clone();
         let keyword = |field: &str| (field.to_owned(), PayloadIndexParams::from(PayloadFieldType::Keyword));
+        // References are compared one by one with a probe; nothing walks a graph of them.
+        let hnsw = Some(HnswParams { full_scan_threshold: NO_GRAPH, ..config.hnsw });
+        let vector = VectorParams { hnsw, ..VectorParams::new(info.dimension, Distance::Cosine) };
         let config = CollectionConfig {
-            vectors: BTreeMap::from([(String::new(), VectorParams::new(info.dimension, Distance::Cosine))]),
+            vectors: BTreeMap::from([(String::new(), vector)]),
             payload_indexes: [SUBJECT_FIELD, FORGERY_FIELD].map(keyword).into(),
             signatures: Some(SignatureProfile { recipe: info.recipe.clone(), audit }),
             ..config

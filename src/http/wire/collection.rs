@@ -28,7 +28,7 @@ pub struct CreateBody {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     signatures: Option<Value>,
-    /// `m` (4 to 64), `ef_construct` (4 to 2,000), `full_scan_threshold`.
+    /// `m` (4 to 64), `ef_construct` (4 to 2,000), `full_scan_threshold`, `max_indexing_threads` (0, which is half the cores, to 1,024).
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     hnsw_config: Option<Value>,
@@ -233,8 +233,9 @@ pub fn hnsw(value: Option<Value>, place: &str, base: HnswParams) -> Result<HnswP
         m: object.count("m")?.map_or(base.m, |m| if m == 0 { 4 } else { m }),
         ef_construct: object.count("ef_construct")?.unwrap_or(base.ef_construct),
         full_scan_threshold: object.count("full_scan_threshold")?.unwrap_or(base.full_scan_threshold),
+        max_indexing_threads: object.count("max_indexing_threads")?.unwrap_or(base.max_indexing_threads),
     };
-    for tuning in ["max_indexing_threads", "on_disk", "payload_m", "inline_storage"] {
+    for tuning in ["on_disk", "payload_m", "inline_storage"] {
         let _ = object.take(tuning);
     }
     object.finish()?;
@@ -324,7 +325,7 @@ pub fn describe(config: &CollectionConfig, info: &CollectionInfo) -> Value {
 fn hnsw_out(hnsw: HnswParams) -> Value {
     json!({
         "m": hnsw.m, "ef_construct": hnsw.ef_construct, "full_scan_threshold": hnsw.full_scan_threshold,
-        "max_indexing_threads": 0, "on_disk": false,
+        "max_indexing_threads": hnsw.max_indexing_threads, "on_disk": false,
     })
 }
 

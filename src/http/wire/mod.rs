@@ -3,6 +3,8 @@
 //! for the model, a filter), the JSON is read here by hand, so that an error names the place.
 
 pub mod adapt;
+pub mod answers;
+pub mod answers_signatures;
 pub mod collection;
 pub mod filter;
 mod geo;

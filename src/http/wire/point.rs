@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::answers::PointIdOut;
+
 use super::filter;
 use super::vector::{VectorBody, VectorsOut};
 use crate::collection::{OrderValue, Ordered, Target};
@@ -220,7 +222,7 @@ pub fn target(points: Option<Vec<PointId>>, given: Option<Value>) -> Result<Targ
 /// A point as it was read.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RecordOut {
-    #[schema(value_type = Value)]
+    #[schema(value_type = PointIdOut)]
     id: PointId,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -254,7 +256,7 @@ impl From<Ordered> for RecordOut {
 /// A hit.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ScoredPointOut {
-    #[schema(value_type = Value)]
+    #[schema(value_type = PointIdOut)]
     id: PointId,
     /// Sequence number of the write that made the point as it is.
     version: u64,

@@ -18,7 +18,7 @@ pub struct UpdateBody {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
-    /// `m`, `ef_construct`, `full_scan_threshold`; used when the collection is opened next.
+    /// `m`, `ef_construct`, `full_scan_threshold`, `max_indexing_threads`; used when the collection is opened next.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     hnsw_config: Option<Value>,

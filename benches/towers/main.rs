@@ -1,0 +1,106 @@
+//! Our towers in the bench of `run`: one process, which answers commands as `peers.py` does.
+//! `towers DIRECTORY f32|bf16|int8`; `LOOKALIKE_KERNELS` bounds the instruction set.
+
+// A bench fails by panicking.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::collections::HashMap;
+use std::io::BufRead;
+use std::time::{Duration, Instant};
+
+use candle_core::{Device, Tensor};
+use lookalike::embed::{ModelConfig, Towers};
+use lookalike::kernels::Precision;
+use serde_json::json;
+
+const SIDE: usize = 224;
+const CONTEXT: usize = 77;
+const END: u32 = 49_407;
+
+struct Inputs {
+    pixels: Vec<f32>,
+    ids: Vec<u32>,
+}
+
+impl Inputs {
+    fn read(folder: &str) -> Inputs {
+        let words = |name: &str| -> Vec<[u8; 4]> {
+            let bytes = std::fs::read(format!("{folder}/{name}")).unwrap();
+            bytes.as_chunks::<4>().0.to_vec()
+        };
+        Inputs {
+            pixels: words("pixels.f32").into_iter().map(f32::from_le_bytes).collect(),
+            ids: words("ids.u32").into_iter().map(u32::from_le_bytes).collect(),
+        }
+    }
+
+    fn run(&self, towers: &Towers, tower: &str, batch: usize, length: usize) -> Vec<Vec<f32>> {
+        if tower == "image" {
+            return towers.embed_pixels(&self.pixels[..batch * 3 * SIDE * SIDE]).unwrap();
+        }
+        let texts: Vec<Vec<u32>> = self
+            .ids
+            .chunks(CONTEXT)
+            .take(batch)
+            .map(|ids| ids[..length - 1].iter().copied().chain([END]).collect())
+            .collect();
+        let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+        towers.embed_tokens(&texts).unwrap()
+    }
+}
+
+fn towers(folder: &str, precision: Precision) -> Towers {
+    let config = std::fs::read(format!("{folder}/config.json")).unwrap();
+    let config = ModelConfig::parse(&config, SIDE).unwrap();
+    let path = format!("{folder}/model.safetensors");
+    let mut tensors: HashMap<String, Tensor> = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
+    Towers::with_precision(&config, &Device::Cpu, precision, |name, _| Ok(tensors.remove(name).unwrap()))
+        .unwrap()
+}
+
+/// Resident megabytes of this process.
+fn memory() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let [folder, precision] = arguments.as_slice() else {
+        println!("not run: this is a part of benches/towers/run");
+        return;
+    };
+    let precision = match precision.as_str() {
+        "bf16" => Precision::Bf16,
+        "int8" => Precision::Int8,
+        _ => Precision::F32,
+    };
+    let towers = towers(folder, precision);
+    lookalike::allocator::give_back();
+    let inputs = Inputs::read(folder);
+    println!("{}", json!({"ready": "lookalike"}));
+    for line in std::io::stdin().lock().lines() {
+        let line = line.unwrap();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words[0] == "vectors" {
+            let vectors = inputs.run(&towers, words[1], 32, words[2].parse().unwrap());
+            println!("{}", json!({"vectors": vectors}));
+            continue;
+        }
+        let (batch, length) = (words[1].parse().unwrap(), words[2].parse().unwrap());
+        let budget = Duration::from_secs_f64(words[3].parse().unwrap());
+        let run = || {
+            let started = Instant::now();
+            std::hint::black_box(inputs.run(&towers, words[0], batch, length));
+            started.elapsed().as_secs_f64()
+        };
+        run();
+        let (mut times, started) = (Vec::new(), Instant::now());
+        while times.len() < 3 || started.elapsed() < budget {
+            times.push(run());
+        }
+        times.sort_by(f64::total_cmp);
+        println!("{}", json!({"seconds": times[times.len() / 2], "megabytes": memory()}));
+    }
+}
