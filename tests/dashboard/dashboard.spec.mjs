@@ -6,6 +6,8 @@ import { fill, pictures, SAMPLES, signature, start } from "./server.mjs";
 
 const AXE = await readFile(new URL("./node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
 const SHOTS = process.env.SCREENSHOTS;
+/** A folder whose app.js and style.css stand for those in the binary: the page is tried without building it again. */
+const DIST = process.env.DIST;
 const LIGHT = { colorScheme: "light", viewport: { width: 1280, height: 860 } };
 const DARK = { colorScheme: "dark", viewport: { width: 1280, height: 860 } };
 const PHONE = { colorScheme: "light", viewport: { width: 390, height: 844 } };
@@ -14,6 +16,10 @@ const PHONE = { colorScheme: "light", viewport: { width: 390, height: 844 } };
 async function open(browser, server, look = LIGHT) {
   const context = await browser.newContext(look);
   const page = await context.newPage();
+  if (DIST) {
+    const types = { "app.js": "text/javascript", "style.css": "text/css" };
+    for (const [file, contentType] of Object.entries(types)) await context.route(`**/dashboard/${file}`, (route) => route.fulfill({ path: join(DIST, file), contentType }));
+  }
   const wrong = [];
   page.on("pageerror", (error) => wrong.push(String(error)));
   page.on("console", (message) => {
@@ -31,6 +37,12 @@ async function open(browser, server, look = LIGHT) {
 async function shot(page, name) {
   if (!SHOTS) return;
   await mkdir(SHOTS, { recursive: true });
+  // What is far below is loaded when it comes near.
+  for (let y = 0; y < 4000; y += 600) {
+    await page.evaluate((y) => scrollTo(0, y), y);
+    await page.waitForTimeout(60);
+  }
+  await page.evaluate(() => scrollTo(0, 0));
   await page.waitForTimeout(500);
   await page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
 }
@@ -86,6 +98,7 @@ test.describe("pictures", () => {
     const page = await open(browser, server);
     await page.getByRole("link", { name: /shop/ }).click();
     await expect(cards(page)).toHaveCount(24);
+    await expect(page.getByText(/\bNaN\b/)).toHaveCount(0);
     await shot(page, "search-start");
     const asked = page.getByLabel("Describe what you look for");
     await asked.fill("banana");
@@ -100,8 +113,11 @@ test.describe("pictures", () => {
 
     const [photo] = await pictures("clothing", 1, 7);
     await asked.fill("");
+    const answered = page.waitForResponse((response) => response.url().endsWith("/points/query") && response.request().postData().includes('"image"'));
     await page.getByLabel("Picture", { exact: true }).setInputFiles(photo);
-    await expect(cards(page).first()).toContainText(photo.split("/").pop().slice(0, 8));
+    const [best] = (await (await answered).json()).result.points;
+    expect(best.payload.file).toBe(photo.split("/").pop());
+    await expect(cards(page).first()).toContainText(best.payload.label);
     const sent = page.waitForRequest((request) => request.url().endsWith("/points/query"));
     await asked.fill("shoes");
     await page.getByPlaceholder(/words to move away from/).fill("shirt, hat");
@@ -338,6 +354,7 @@ test("a server with a key asks for it, takes the right one, and forgets it", asy
     const page = await open(browser, server);
     const dialog = page.getByRole("dialog", { name: "API key" });
     await expect(dialog).toBeVisible();
+    await expect(page.getByLabel("Key", { exact: true })).toBeFocused();
     await shot(page, "key");
     await accessible(page, "key");
     await page.getByLabel("Key", { exact: true }).fill("a-wrong-key");

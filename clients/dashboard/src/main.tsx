@@ -47,7 +47,7 @@ function Key() {
       >
         <p>{why}</p>
         <Field label="Key" hint="It is kept in this tab only, until the tab is closed.">
-          {(id) => <input id={id} type="password" autocomplete="off" value={typed} onInput={(event) => setTyped(event.currentTarget.value)} />}
+          {(id) => <input id={id} type="password" autocomplete="off" autofocus value={typed} onInput={(event) => setTyped(event.currentTarget.value)} />}
         </Field>
         <Button kind="main" type="submit">
           Use this key

@@ -64,9 +64,11 @@ export function About({ line }: { line: CollectionLine }) {
       </div>
       <section class="panel">
         <h2>Index</h2>
-        <Bar share={share} label="Vectors in the graph" />
+        {line.indexed_vectors > 0 && <Bar share={share} label="Vectors in the graph" />}
         <p class="hint">
-          {count(line.indexed_vectors)} of {plural(line.vectors, "vector")} are in the graph ({percent(share)}); the others are searched one by one, which is exact.
+          {line.indexed_vectors > 0
+            ? `${count(line.indexed_vectors)} of ${plural(line.vectors, "vector")} are in the graph (${percent(share)}); the others are searched one by one.`
+            : `${plural(line.vectors, "vector")} are compared one by one, which is exact and fast for so few.`}
           {value && ` A graph is built from ${count(value.config.hnsw_config.full_scan_threshold)} vectors on, with m ${value.config.hnsw_config.m}.`}
         </p>
       </section>

@@ -51,7 +51,7 @@ async function ingest(collection: string, all: File[], payload: Payload) {
       const batch = files.slice(from, from + BATCH);
       await upload(collection, batch, payload, abort.signal, (line) => {
         if (line.status === "ok") added += 1;
-        else fail({ item: line.file ?? batch[line.index]?.name ?? "the upload", why: line.error ?? "unknown error" });
+        else fail({ item: line.file ?? batch[line.index]?.name ?? "the upload", why: words(new Error(line.error ?? "unknown error")) });
         updateTask(id, (task) => ({ done: Math.min(task.total, task.done + 1) }));
       });
       void refresh();
@@ -162,7 +162,7 @@ export function TaskCard({ id }: { id: number }) {
       )}
       {task.stop && <Button onClick={task.stop}>Stop</Button>}
       {task.state === "done" && task.title.startsWith("Add") && (
-        <Button kind="quiet" onClick={() => go(href(task.collection, "search"))}>
+        <Button onClick={() => go(href(task.collection, "search"))}>
           Search them
         </Button>
       )}

@@ -66,7 +66,7 @@ export function Det({ curve, eer, used }: { curve: Rate[]; eer: number; used: Ra
           Own refused (FRR)
         </text>
       </svg>
-      <figcaption class="hint">Each point of the curve is a threshold; dots are those that were calibrated. Lower left is better.</figcaption>
+      <figcaption class="hint">Each point of the curve is a threshold; dots are those that were calibrated. Lower left is better.{within.length < 2 && " Here the scores of both kinds hardly overlap: the curve lies beyond the axes."}</figcaption>
     </figure>
   );
 }

@@ -1,6 +1,6 @@
 // The first page: the server, its collections, and a new one.
 import { useState } from "preact/hooks";
-import { call, words, at } from "../api";
+import { apiKey, at, call, words } from "../api";
 import { bytes, count, duration, plural } from "../format";
 import { go, href, overview, overviewError, refresh, say } from "../store";
 import { Button, Empty, Field, Notice } from "../ui";
@@ -102,16 +102,18 @@ export function Home() {
               {bytes(used)}, {bytes(seen.disk.free_bytes)} free
             </dd>
             <dt>Running</dt>
-            <dd>{duration(seen.uptime_secs)}</dd>
+            <dd>{seen.uptime_secs < 1 ? "since just now" : duration(seen.uptime_secs)}</dd>
             <dt>Version</dt>
             <dd>{seen.version}</dd>
           </dl>
           {seen.disk.free_bytes < 2 * seen.disk.reserve_bytes && (
             <Notice kind="info">The disk is nearly full: below {bytes(seen.disk.reserve_bytes)} only deletes are taken.</Notice>
           )}
-          <a href="/openapi.json" target="_blank" rel="noreferrer">
-            The API as OpenAPI
-          </a>
+          {apiKey.value === "" && (
+            <a href="/openapi.json" target="_blank" rel="noreferrer">
+              The API as OpenAPI
+            </a>
+          )}
         </section>
       </aside>
     </div>

@@ -27,7 +27,7 @@ const WHOLE: Window = { x: 0, y: 0, scale: 1 };
 const MOST_COLOURS = 8;
 const RADIUS = 4;
 
-/** The fields of the payloads with few values, by which points can be told apart. */
+/** The fields of the payloads whose values come more than once, by which points can be told apart. */
 function fieldsOf(points: Point[]): Map<string, string[]> {
   const seen = new Map<string, Map<string, number>>();
   for (const { payload } of points) {
@@ -38,7 +38,7 @@ function fieldsOf(points: Point[]): Map<string, string[]> {
       seen.set(name, values);
     }
   }
-  const useful = [...seen].filter(([, values]) => values.size > 1 && values.size <= Math.max(12, points.length / 4));
+  const useful = [...seen].filter(([, values]) => values.size > 1 && values.size <= Math.max(12, points.length / 2));
   return new Map(useful.map(([name, values]) => [name, [...values].sort((a, b) => b[1] - a[1]).map(([value]) => value)]));
 }
 

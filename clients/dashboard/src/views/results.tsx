@@ -13,12 +13,13 @@ export function Relevance({ hit }: { hit: Hit }) {
       <div class="relevance">
         <Bar share={hit.relevance} label="Probability that this is a right answer" tone={tone(hit.relevance)} />
         <span class="figure" title={`score ${hit.score.toFixed(4)}`}>
-          {percent(hit.relevance)}
+          {hit.relevance > 0 && hit.relevance < 0.005 ? "< 1 %" : percent(hit.relevance)}
         </span>
       </div>
     );
   }
-  return <p class="figure score">score {hit.score.toFixed(3)}</p>;
+  // What was drawn at random has no score.
+  return Number.isFinite(hit.score) ? <p class="figure score">score {hit.score.toFixed(3)}</p> : null;
 }
 
 export function Results({ collection, hits, onOpen, onLike }: { collection: string; hits: Hit[]; onOpen: (hit: Hit) => void; onLike: (hit: Hit) => void }) {

@@ -312,7 +312,7 @@ function Check({ line, subjects, calibration }: { line: CollectionLine; subjects
             ))}
           </ol>
           <p class="hint">
-            {plural(named.searched, "subject")} searched. {named.note}
+            {plural(named.searched, "subject")} searched. {named.note.charAt(0).toUpperCase() + named.note.slice(1)}.
           </p>
         </article>
       )}
