@@ -362,6 +362,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/collections/{name}/map": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A sample of the points on a plane, what is alike together. The same points give the same map. One is drawn at a time
+         *     in the whole server.
+         */
+        post: operations["map"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/collections/{name}/points": {
         parameters: {
             query?: never;
@@ -605,6 +625,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/collections/{name}/points/{id}/original": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The file that a point was made from, as it was sent, to be downloaded. Kept only where the server runs with
+         *     `--originals` and the collection does not say no.
+         */
+        get: operations["original"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/collections/{name}/points/{id}/thumbnail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The small copy of a point's picture: a JPEG whose longer side has at most 256 pixels, without metadata. None is
+         *     kept of points that came as numbers or texts, or where the server or the collection keeps none.
+         */
+        get: operations["thumbnail"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/collections/{name}/snapshots": {
         parameters: {
             query?: never;
@@ -754,6 +814,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/dashboard": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The dashboard: a page to add, search, compare and verify pictures. Served without a key. */
+        get: operations["page"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dashboard/{file}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The page's script, style and icon. */
+        get: operations["file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/embed": {
         parameters: {
             query?: never;
@@ -831,6 +925,23 @@ export interface paths {
         };
         /** This document. */
         get: operations["openapi"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Version, model, disk, and all collections with their counts, states and sizes. */
+        get: operations["overview"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1020,6 +1131,29 @@ export interface components {
             score: number;
             subject: string;
         };
+        /** @description A collection in a few words; `GET /collections/{c}` has all of them. */
+        CollectionLine: {
+            /**
+             * Format: int64
+             * @description Bytes of its log.
+             */
+            disk_bytes: number;
+            /** @description Why nothing can be written. */
+            error?: string | null;
+            /** @description Vectors in a graph; the others are searched exactly. */
+            indexed_vectors: number;
+            name: string;
+            /** @description Whether their files are kept. */
+            originals: boolean;
+            points: number;
+            /** @description Whether it is a collection of signatures. */
+            signatures: boolean;
+            /** @description `green`, `yellow` while a graph is being built, `red` where nothing can be written. */
+            status: string;
+            /** @description Whether small copies of the pictures that come from now on are kept. */
+            thumbnails: boolean;
+            vectors: number;
+        };
         /** @description A collection, as Qdrant describes one. */
         CollectionOut: {
             /** @description Vectors, graph parameters, metadata. */
@@ -1075,6 +1209,11 @@ export interface components {
             on_disk_payload?: boolean | null;
             /** @description Accepted and echoed. */
             optimizers_config?: Record<string, never> | null;
+            /**
+             * @description `{"thumbnails": false}` and `{"originals": false}` keep none of this collection's pictures, whatever
+             *     the server keeps; true is as the server says.
+             */
+            pictures?: Record<string, never> | null;
             /**
              * @description `{"scalar": {...}}` (a byte a component, also where nothing is said) or `{"binary": {...}}` (a
              *     bit): what the graph is walked by. Counts for the vectors that name none of their own.
@@ -1573,10 +1712,52 @@ export interface components {
             time: number;
         };
         /** @description `{"result": .., "status": "ok", "time": seconds}` */
+        Envelope_MapOut: {
+            /** @description A map. */
+            result: {
+                /** @description Points that could have been drawn. */
+                among: number;
+                /** @description The share of the variance along the two directions of most, 0 to 1; `tsne` starts from these. */
+                explained: number[];
+                /** @description In the order of ids. */
+                points: components["schemas"]["MapPointOut"][];
+            };
+            /** @description Always `ok`. */
+            status: string;
+            /**
+             * Format: double
+             * @description Seconds it took in the server.
+             */
+            time: number;
+        };
+        /** @description `{"result": .., "status": "ok", "time": seconds}` */
         Envelope_ModelsOut: {
             /** @description The loaded models. */
             result: {
                 models: components["schemas"]["ModelOut"][];
+            };
+            /** @description Always `ok`. */
+            status: string;
+            /**
+             * Format: double
+             * @description Seconds it took in the server.
+             */
+            time: number;
+        };
+        /** @description `{"result": .., "status": "ok", "time": seconds}` */
+        Envelope_Overview: {
+            /** @description The whole server. */
+            result: {
+                /** @description In the order of names. */
+                collections: components["schemas"]["CollectionLine"][];
+                /** @description `{log_bytes, view_bytes, free_bytes, reserve_bytes}`; below the reserve only deletes are taken. */
+                disk: Record<string, never>;
+                /** @description As `GET /models` describes it. */
+                model: Record<string, never>;
+                /** Format: int64 */
+                uptime_secs: number;
+                /** @description Of lookalike. */
+                version: string;
             };
             /** @description Always `ok`. */
             status: string;
@@ -2061,6 +2242,48 @@ export interface components {
             /** @description Custom sharding is not supported. */
             shard_key?: unknown;
         };
+        /** @description What is drawn, and how. */
+        MapBody: {
+            /** @description Which points are drawn; all if absent. */
+            filter?: Record<string, never> | null;
+            /** @description Most points; 1,000 if absent, at most 2,000. Of more a sample is drawn that depends on the ids alone. */
+            limit?: number | null;
+            /**
+             * @description `tsne` (default): neighbours lie together, and distances beyond them mean nothing; `pca`: the two
+             *     directions of most variance.
+             */
+            method?: string | null;
+            /** @description Custom sharding is not supported. */
+            shard_key?: unknown;
+            /** @description Name of the vector; the unnamed one if absent. */
+            using?: string | null;
+            /** @description As in a query. */
+            with_payload?: unknown;
+        };
+        /** @description A map. */
+        MapOut: {
+            /** @description Points that could have been drawn. */
+            among: number;
+            /** @description The share of the variance along the two directions of most, 0 to 1; `tsne` starts from these. */
+            explained: number[];
+            /** @description In the order of ids. */
+            points: components["schemas"]["MapPointOut"][];
+        };
+        /** @description A point on the map. */
+        MapPointOut: {
+            id: unknown;
+            payload?: Record<string, never> | null;
+            /**
+             * Format: float
+             * @description -1 to 1, to the right.
+             */
+            x: number;
+            /**
+             * Format: float
+             * @description -1 to 1, upwards.
+             */
+            y: number;
+        };
         /** @description A model. */
         ModelOut: {
             device: string;
@@ -2091,6 +2314,19 @@ export interface components {
             /** Format: double */
             threshold: number;
             threshold_interval: components["schemas"]["IntervalOut"];
+        };
+        /** @description The whole server. */
+        Overview: {
+            /** @description In the order of names. */
+            collections: components["schemas"]["CollectionLine"][];
+            /** @description `{log_bytes, view_bytes, free_bytes, reserve_bytes}`; below the reserve only deletes are taken. */
+            disk: Record<string, never>;
+            /** @description As `GET /models` describes it. */
+            model: Record<string, never>;
+            /** Format: int64 */
+            uptime_secs: number;
+            /** @description Of lookalike. */
+            version: string;
         };
         /** @description Payload for points named by id or by filter. */
         PayloadBody: {
@@ -2435,6 +2671,8 @@ export interface components {
             optimizers_config?: Record<string, never> | null;
             /** @description Accepted and echoed. */
             params?: Record<string, never> | null;
+            /** @description As in the creation of a collection; counts for pictures that come from now on. */
+            pictures?: Record<string, never> | null;
             /** @description As in the creation of a collection; takes effect when the server is started next. */
             quantization_config?: Record<string, never> | null;
             /** @description Not supported. */
@@ -3638,6 +3876,72 @@ export interface operations {
             };
         };
     };
+    map: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MapBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_MapOut"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description the error in words */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
     upsert_points: {
         parameters: {
             query?: never;
@@ -4348,6 +4652,106 @@ export interface operations {
             };
         };
     };
+    original: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the ETag of what is known */
+                "If-None-Match"?: string | null;
+            };
+            path: {
+                name: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the file: JPEG, PNG, WebP or GIF, with an ETag */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/*": unknown;
+                };
+            };
+            /** @description still what If-None-Match names */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description the error in words */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    thumbnail: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the ETag of what is known */
+                "If-None-Match"?: string | null;
+            };
+            path: {
+                name: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the JPEG, with an ETag */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": unknown;
+                };
+            };
+            /** @description still what If-None-Match names */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description the error in words */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
     list_snapshots: {
         parameters: {
             query?: never;
@@ -4886,6 +5290,73 @@ export interface operations {
             };
         };
     };
+    page: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description an HTML page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                };
+            };
+            /** @description the error in words */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description app.js, style.css or icon.svg */
+                file: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description the error in words */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
     embed: {
         parameters: {
             query?: never;
@@ -5033,6 +5504,34 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description the error in words */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    overview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_Overview"];
+                };
             };
             /** @description the error in words */
             default: {
