@@ -8,7 +8,9 @@ export default defineConfig({
   testDir: ".",
   testMatch: "*.spec.mjs",
   workers: 1,
+  // On a busy machine a browser may be slow once.
   timeout: 180_000,
+  retries: process.env.CI ? 1 : 0,
   expect: { timeout: 30_000 },
   reporter: [["list"]],
   use: {
