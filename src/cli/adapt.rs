@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 #[derive(Args)]
 pub struct AdaptArgs {
     /// The server
-    #[arg(long, default_value = "http://127.0.0.1:6333", value_name = "URL")]
+    #[arg(long, env = "LOOKALIKE_URL", default_value = "http://localhost:6333", value_name = "URL")]
     url: String,
     /// Key for the server
     #[arg(long, env = "LOOKALIKE_API_KEY", hide_env_values = true, value_name = "KEY")]

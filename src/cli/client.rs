@@ -53,7 +53,7 @@ impl Refused {
 #[derive(Args, Clone)]
 pub struct ServerArgs {
     /// The running server
-    #[arg(long, value_name = "URL", default_value = "http://localhost:6333")]
+    #[arg(long, value_name = "URL", env = "LOOKALIKE_URL", default_value = "http://localhost:6333")]
     url: String,
     /// Its key
     #[arg(long, value_name = "KEY", env = "LOOKALIKE_API_KEY", hide_env_values = true)]

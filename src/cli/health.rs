@@ -12,7 +12,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Args)]
 pub struct HealthArgs {
     /// The server; needs no key
-    #[arg(long, value_name = "URL", default_value = "http://localhost:6333")]
+    #[arg(long, value_name = "URL", env = "LOOKALIKE_URL", default_value = "http://localhost:6333")]
     url: String,
 }
 

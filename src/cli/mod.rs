@@ -160,6 +160,11 @@ impl SettingsArgs {
     }
 }
 
+/// The definition of the command line.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Parses the command line and runs the verb.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
@@ -184,10 +189,10 @@ pub fn run() -> ExitCode {
         Verb::Models(args) => models::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Completions(args) => {
-            manual::completions(&args, Cli::command());
+            manual::completions(&args, command());
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Man(args) => manual::man(&args, Cli::command()).map(|()| ExitCode::SUCCESS),
+        Verb::Man(args) => manual::man(&args, command()).map(|()| ExitCode::SUCCESS),
         Verb::Openapi => print_openapi().map(|()| ExitCode::SUCCESS),
     };
     match done {

@@ -52,7 +52,7 @@ pub enum Precision {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Address to listen on.
+    /// Address to listen on; another than this machine's own needs `api_key`, or `insecure`.
     pub host: IpAddr,
     /// Port to listen on; 0 lets the system choose.
     pub port: u16,
@@ -60,26 +60,26 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// `bundled`, a directory in Hugging Face layout, or a hub id.
     pub model: String,
-    /// Where the towers run.
+    /// Where the towers run: `auto`, `cpu`, `cuda` or `metal`.
     pub device: Device,
-    /// The numbers that the towers calculate with.
+    /// The numbers that the towers calculate with: `f32`, `bf16`, `int8` or `auto`.
     pub precision: Precision,
     /// Never fetch a model from a hub.
     pub offline: bool,
     /// Where fetched models are kept; the hub's usual cache if not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_cache: Option<PathBuf>,
-    /// Key that allows everything.
+    /// Key that allows everything, sent as `api-key` or `Authorization: Bearer`; at least 8 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key: Option<String>,
-    /// Key that allows reading.
+    /// Key that allows reading and searching.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_only_api_key: Option<String>,
     /// Serve an address other than loopback without a key.
     pub insecure: bool,
     /// Largest JSON body, MiB.
     pub max_body_mib: usize,
-    /// Largest multipart upload in one request, MiB; its pictures are ingested as they arrive.
+    /// Largest multipart upload or import in one request, MiB; its items are ingested as they arrive.
     pub max_upload_mib: usize,
     /// Largest picture file, MiB.
     pub max_image_mib: usize,
@@ -105,7 +105,7 @@ pub struct Settings {
     pub min_free_disk_mib: usize,
     /// A small JPEG of every ingested picture is kept with its point.
     pub thumbnails: bool,
-    /// Every ingested picture file is kept with its point, as it was sent.
+    /// Every ingested picture file is kept with its point, as it was sent; pictures of at most 32 MiB then.
     pub originals: bool,
 }
 
@@ -210,7 +210,7 @@ impl Settings {
             None => figment,
         };
         let settings: Settings = figment
-            .merge(Env::prefixed("LOOKALIKE_").ignore(&["config", "log", "kernels"]).ignore(&TEXTS))
+            .merge(Env::prefixed("LOOKALIKE_").ignore(&["config", "log", "kernels", "url"]).ignore(&TEXTS))
             .merge(Serialized::defaults(texts_from_environment()))
             .merge(Serialized::defaults(overrides))
             .extract()
