@@ -7,6 +7,7 @@ mod adapt;
 mod api;
 mod bad_input;
 mod demo;
+mod docs;
 mod duplicates;
 mod durability;
 mod eval;

@@ -46,7 +46,7 @@ fn png(picture: &image::GrayImage) -> Vec<u8> {
     bytes.into_inner()
 }
 
-fn own(writer: u64, number: u64) -> Vec<u8> {
+pub fn own(writer: u64, number: u64) -> Vec<u8> {
     signature(&hand(writer), 0.06, writer * 1000 + number)
 }
 
