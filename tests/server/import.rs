@@ -265,6 +265,60 @@ fn a_watched_folder_is_followed_and_a_changed_picture_takes_the_place_of_what_it
 }
 
 #[test]
+fn a_picture_that_is_removed_from_a_watched_folder_leaves_the_collection_where_that_is_asked_for() {
+    let server = Server::start();
+    let folder = pictures(8);
+    fs::copy(folder.path().join("0000.jpg"), folder.path().join("copy.jpg")).unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    let away = outside.path().join("inner");
+    // By a relative path, as one types it.
+    let start = |collection: &str, flags: &[&str]| {
+        let name = folder.path().file_name().unwrap().to_str().unwrap();
+        let mut child =
+            command(&[&["import", collection, name, "--watch", "--url", &server.url], flags].concat())
+                .current_dir(folder.path().parent().unwrap())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+        let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("watching") {
+            assert!(std::io::BufRead::read_line(&mut said, &mut line).unwrap() > 0, "{line}");
+        }
+        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+        child
+    };
+    let (mut kept, mut followed) = (start("kept", &[]), start("c", &["--delete"]));
+    let is = |count| server.count("c") == count;
+    assert!(is(8) && server.count("kept") == 8);
+    // Its copy is still there.
+    fs::remove_file(folder.path().join("0000.jpg")).unwrap();
+    fs::remove_file(folder.path().join("0002.jpg")).unwrap();
+    wait_until("one of two is gone", || is(7));
+    fs::rename(folder.path().join("copy.jpg"), folder.path().join("inner/moved.jpg")).unwrap();
+    fs::remove_file(folder.path().join("0004.jpg")).unwrap();
+    wait_until("what was moved stays", || is(6));
+    let files = |server: &Server| -> Vec<String> {
+        points(server, "c").iter().map(|p| p["payload"]["file"].as_str().unwrap().to_owned()).collect()
+    };
+    assert!(
+        !files(&server).iter().any(|file| file == "0002.jpg" || file == "0004.jpg"),
+        "{:?}",
+        files(&server)
+    );
+    fs::rename(folder.path().join("inner"), &away).unwrap();
+    wait_until("a folder that was moved out takes its pictures along", || is(1));
+    fs::rename(&away, folder.path().join("inner")).unwrap();
+    wait_until("and brings them back", || is(6));
+    assert_eq!(server.count("kept"), 8, "nothing is deleted where it was not asked for");
+    for child in [&mut kept, &mut followed] {
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+}
+
+#[test]
 fn pictures_go_into_a_data_directory_without_a_server_and_are_found_by_one() {
     let (dir, folder) = (tempfile::tempdir().unwrap(), pictures(6));
     let data = text(dir.path());

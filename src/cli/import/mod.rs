@@ -83,6 +83,9 @@ pub struct ImportArgs {
     /// Stay, and import what comes into the folders or changes there
     #[arg(long)]
     watch: bool,
+    /// With --watch: delete the points of pictures that are removed from the folders while it watches
+    #[arg(long, requires = "watch")]
+    delete: bool,
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
@@ -97,10 +100,16 @@ pub fn parse_pair(text: &str) -> Result<(String, Value), String> {
 /// Runs the verb.
 pub fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let name = CollectionName::parse(&args.collection)?;
-    let sources = args.sources.iter().map(|text| Source::open(text)).collect::<anyhow::Result<Vec<_>>>()?;
+    let folders = args.folders()?;
+    let sources = match folders.as_slice() {
+        [] => args.sources.iter().map(|text| Source::open(text)).collect::<anyhow::Result<Vec<_>>>()?,
+        folders => folders
+            .iter()
+            .map(|folder| Source::open(&folder.display().to_string()))
+            .collect::<anyhow::Result<_>>()?,
+    };
     let (points, sources): (Vec<_>, Vec<_>) =
         sources.into_iter().partition(|source| matches!(source, Source::Points(_)));
-    let folders = args.folders()?;
     for source in points {
         if let Source::Points(file) = source {
             let place = transfer::Place::new(&name, args.data_dir.as_deref(), &args.server)?;
@@ -132,7 +141,8 @@ impl ImportArgs {
         if !self.watch {
             return Ok(Vec::new());
         }
-        let folders: Vec<_> = self.sources.iter().map(PathBuf::from).collect();
+        // What changes is told by whole paths.
+        let folders = self.sources.iter().map(std::path::absolute).collect::<std::io::Result<Vec<_>>>()?;
         match folders.iter().find(|folder| !folder.is_dir()) {
             Some(other) => bail!("--watch: {} is no folder; only folders can be watched", other.display()),
             None => Ok(folders),
@@ -163,7 +173,9 @@ impl ImportArgs {
             Sending::new(client, &options, &tally, stop).run(|then| each(sources, &fields, then))
         } else {
             let points = std::collections::HashMap::new();
-            let mut watch = Watch { folders, points, client, options: &options, tally: &tally, stop };
+            let deletes = self.delete;
+            let mut watch =
+                Watch { folders, points, deletes, client, options: &options, tally: &tally, stop };
             watch.run(|watch| {
                 let placed = Mutex::default();
                 let mut sending = Sending::new(client, &options, &tally, stop);

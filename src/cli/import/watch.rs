@@ -1,6 +1,7 @@
 //! `import --watch`: what comes into a folder, or changes there, is imported as it comes. A file counts
 //! as whole when it has not changed for a moment; a picture that was changed takes the place of what
-//! it was; what is removed from the folder stays in the collection.
+//! it was. What is removed from the folder stays in the collection, or goes with `--delete`; never where
+//! the whole folder is gone: it may only be away, as a disk is.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -32,6 +33,8 @@ pub struct Watch<'a> {
     pub folders: Vec<PathBuf>,
     /// Files and the points they are.
     pub points: HashMap<PathBuf, PointId>,
+    /// What is removed goes from the collection too.
+    pub deletes: bool,
     pub client: &'a Client,
     pub options: &'a SendOptions,
     pub tally: &'a Tally,
@@ -79,12 +82,15 @@ impl Watch<'_> {
         Ok(())
     }
 
-    /// A folder that was moved in brings its files in one event.
+    /// A folder that was moved in or out brings its files in one event.
     fn note(&self, path: &Path, changed: &mut BTreeMap<PathBuf, Instant>) {
         if path.is_dir() {
             let files = walkdir::WalkDir::new(path).into_iter().flatten();
             let pictures = files.filter(|entry| entry.file_type().is_file() && is_picture(entry.path()));
             changed.extend(pictures.map(|entry| (entry.into_path(), Instant::now())));
+        } else if self.deletes && !path.exists() {
+            let gone = self.points.keys().filter(|known| known.starts_with(path));
+            changed.extend(gone.map(|known| (known.clone(), Instant::now())));
         } else if is_picture(path) {
             changed.insert(path.to_owned(), Instant::now());
         }
@@ -106,12 +112,22 @@ impl Watch<'_> {
         let mut sending = Sending::new(self.client, &options, self.tally, self.stop);
         sending.placed = Some(&placed);
         sending.run(|then| files.into_iter().try_for_each(|file| then(Entry::Good(file.into()))))?;
-        self.replace(placed.into_inner())
+        let gone = self.gone(paths);
+        self.replace(placed.into_inner(), gone)
+    }
+
+    /// The points of files that are no more, where their folder is.
+    fn gone(&mut self, paths: &[PathBuf]) -> BTreeSet<PointId> {
+        let is_watched =
+            |path: &PathBuf| self.folders.iter().any(|folder| path.starts_with(folder) && folder.is_dir());
+        let gone: Vec<_> =
+            paths.iter().filter(|path| self.deletes && !path.exists() && is_watched(path)).collect();
+        gone.into_iter().filter_map(|path| self.points.remove(path)).collect()
     }
 
     /// Takes out what the files were before, where no other file is that.
-    fn replace(&mut self, placed: Vec<(PathBuf, PointId)>) -> anyhow::Result<()> {
-        let mut old = BTreeSet::new();
+    fn replace(&mut self, placed: Vec<(PathBuf, PointId)>, gone: BTreeSet<PointId>) -> anyhow::Result<()> {
+        let mut old = gone;
         for (path, id) in placed {
             old.extend(self.points.insert(path, id).filter(|before| *before != id));
         }
