@@ -3,7 +3,7 @@
 //! client only as far as they help.
 
 /// What went wrong, by what the caller can do about it.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     /// The request cannot be carried out as it stands (400). The text names the field or item.
     #[error("Wrong input: {0}")]

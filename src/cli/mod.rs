@@ -21,6 +21,7 @@ mod search;
 mod serve;
 mod signatures;
 mod snapshot;
+mod tasks;
 mod transfer;
 
 use std::io::IsTerminal;
@@ -63,6 +64,8 @@ enum Verb {
     Audit(audit::AuditArgs),
     /// Make, list, download, delete and restore snapshots.
     Snapshot(snapshot::SnapshotArgs),
+    /// List, show and cancel what a server does in the background.
+    Tasks(tasks::TasksArgs),
     /// Examine a data directory offline, and repair it.
     Doctor(doctor::DoctorArgs),
     /// Write all points of a collection to a file, as JSON lines or Parquet.
@@ -181,6 +184,7 @@ pub fn run() -> ExitCode {
         Verb::Eval(args) => eval::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Adapt(args) => adapt::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Snapshot(args) => snapshot::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Tasks(args) => tasks::run(&args),
         Verb::Doctor(args) => doctor::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Export(args) => transfer::export(&args).map(|()| ExitCode::SUCCESS),
         Verb::Import(args) => import::run(&args),

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Engine;
 use super::choices::{Choices, Templates};
 use super::draft::{Content, Inference};
+use super::{Cancel, Engine};
 use crate::adapt::{self, Labelled, MAX_DIMENSION, MAX_POINTS, Modality, Plan};
 use crate::collection::{HeadVersion, LabelledPoints};
 use crate::error::{Error, Result};
@@ -52,8 +52,14 @@ impl Engine {
     ///
     /// # Errors
     /// `InvalidInput` where the collection has no such vector, another distance than cosine or
-    /// dot, or too few labelled points; `Overloaded` while another fit runs; those of storage.
-    pub async fn adapt(&self, name: &CollectionName, request: AdaptRequest) -> Result<Adapted> {
+    /// dot, or too few labelled points; `Overloaded` while another fit runs; `Conflict` where it is cancelled,
+    /// and nothing is stored then; those of storage.
+    pub async fn adapt(
+        &self,
+        name: &CollectionName,
+        request: AdaptRequest,
+        cancel: Cancel,
+    ) -> Result<Adapted> {
         let Ok(one) = Arc::clone(&self.shared.adapting).try_lock_owned() else {
             return Err(Error::Overloaded {
                 what: "another head is being fitted".into(),
@@ -69,18 +75,22 @@ impl Engine {
         let words = self.words(name, size, &request, &found, &mut notes).await?;
         let LabelledPoints { points, names } = found;
         let (labels, count) = (names.len(), points.labels.len());
-        let plan = request.plan.clone();
+        let (plan, asked) = (request.plan.clone(), cancel.clone());
         // The work holds the turn itself: a caller who goes away does not end it.
         let work = move || {
             let modalities = [Modality::Picture, Modality::Text];
             let able = |modality: &Modality| *modality == Modality::Picture || !words.vectors.is_empty();
             let compared = modalities.into_iter().filter(able);
             let outcomes = compared
-                .map(|modality| adapt::compare(modality, &points, &words, &plan))
+                .map(|modality| {
+                    asked.check()?;
+                    adapt::compare(modality, &points, &words, &plan)
+                })
                 .collect::<Result<Vec<_>>>()?;
             Ok((one, outcomes))
         };
         let (_one, outcomes) = self.call(work).await?;
+        cancel.check()?;
         let apply: Vec<Modality> = outcomes
             .iter()
             .map(|outcome| &outcome.comparison)

@@ -9,12 +9,14 @@ mod draft;
 mod duplicates;
 mod fusion;
 mod groups;
+mod import;
 mod map;
 mod overview;
 mod pictures;
 mod search;
 mod signatures;
 mod snapshots;
+mod tasks;
 mod wanted;
 
 use std::collections::BTreeMap;
@@ -40,6 +42,7 @@ pub use signatures::{
     CalibrateRequest, DEFAULT_TARGET_FARS, EnrolRequest, EnrolledItem, Enrolment, Identification,
     IdentifyRequest, Policy, Sample, SampleFile, Threshold, Verification, VerifyRequest, WhitenRequest,
 };
+pub use tasks::{Cancel, ItemFailure, MAX_FAILURES, Progress, Task, TaskKind, TaskState, Tasks};
 pub use wanted::{Example, Lookup, Search, Strategy, Wanted};
 
 /// Most collections of one server: each has a log, a writer thread and its indexes in memory.
@@ -66,6 +69,8 @@ struct Shared {
     mapping: Arc<tokio::sync::Mutex<()>>,
     /// Which pictures are kept, as far as their collections agree.
     pictures: PicturePolicy,
+    /// Work that goes on behind the calls that started it.
+    tasks: Tasks,
 }
 
 impl Engine {
@@ -97,8 +102,14 @@ impl Engine {
                 comparing: Arc::default(),
                 mapping: Arc::default(),
                 pictures,
+                tasks: Tasks::default(),
             }),
         })
+    }
+
+    /// Work that goes on behind the calls that started it.
+    pub fn tasks(&self) -> &Tasks {
+        &self.shared.tasks
     }
 
     /// The loaded model.
@@ -182,6 +193,7 @@ impl Engine {
 
     /// Finishes what is queued, makes everything durable and marks the stop as clean. Blocking.
     pub fn close(&self) -> Result<()> {
+        self.shared.tasks.cancel_all();
         self.shared.collections.read().values().for_each(|collection| collection.keep_graphs());
         self.shared.store.close()
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Engine, MAX_COLLECTIONS};
+use super::{Cancel, Engine, MAX_COLLECTIONS};
 use crate::collection::Collection;
 use crate::error::{Error, Result};
 use crate::storage::{Content, Scope, Snapshot};
@@ -13,10 +13,10 @@ impl Engine {
     /// Makes a snapshot; it is durable when this returns. Reads and writes go on meanwhile.
     ///
     /// # Errors
-    /// As `Store::create_snapshot`.
-    pub async fn create_snapshot(&self, scope: Scope) -> Result<Snapshot> {
+    /// As `Store::create_snapshot`; `Conflict` where it is cancelled, and nothing is left of it then.
+    pub async fn create_snapshot(&self, scope: Scope, cancel: Cancel) -> Result<Snapshot> {
         let engine = self.clone();
-        self.call(move || engine.shared.store.create_snapshot(&scope)).await
+        self.call(move || engine.shared.store.create_snapshot(&scope, &|| cancel.check())).await
     }
 
     /// The snapshots that there are.
@@ -67,21 +67,32 @@ impl Engine {
     /// see the old one until the new one is whole. The archive's SHA-256 is checked if given.
     ///
     /// # Errors
-    /// `InvalidInput` that says what is wrong with the archive; nothing is changed then.
+    /// `InvalidInput` that says what is wrong with the archive; `Conflict` where it is cancelled; nothing is
+    /// changed then.
     pub async fn restore(
         &self,
         name: CollectionName,
         archive: PathBuf,
         sha256: Option<String>,
+        cancel: Cancel,
     ) -> Result<()> {
         let engine = self.clone();
-        self.call(move || engine.restore_now(&name, &archive, sha256.as_deref())).await
+        self.call(move || engine.restore_now(&name, &archive, sha256.as_deref(), &cancel)).await
     }
 
-    fn restore_now(&self, name: &CollectionName, archive: &Path, sha256: Option<&str>) -> Result<()> {
+    fn restore_now(
+        &self,
+        name: &CollectionName,
+        archive: &Path,
+        sha256: Option<&str>,
+        cancel: &Cancel,
+    ) -> Result<()> {
         let store = &self.shared.store;
+        cancel.check()?;
         store.unpack(archive, sha256, |contents| {
             let content = one_of(&contents, name)?;
+            // From here on the collection changes.
+            cancel.check()?;
             let _one = self.shared.changing.lock();
             let count = self.shared.collections.read().len();
             if count >= MAX_COLLECTIONS && !self.exists(name) {

@@ -1,15 +1,18 @@
 //! `/collections/{c}/adapt`: heads fitted on a collection's own labelled points.
 
-use actix_web::{Responder, web};
+use actix_web::{HttpRequest, Responder, ResponseError, web};
 use serde_json::{Value, json};
 
-use super::answer::{Clock, Envelope, ErrorEnvelope};
+use super::answer::{Clock, Envelope, ErrorEnvelope, Failed};
 use super::body::JsonBody;
 use super::collections::named;
 use super::state::State;
+use super::tasks;
 use super::wire::adapt::{AdaptBody, AppliedBody, version_out};
 use super::wire::answers;
+use super::wire::task::TaskOut;
 use crate::adapt::Modality;
+use crate::engine::TaskKind;
 use crate::error::{Error, Result};
 
 /// Fits heads for picture and text queries on the collection's labelled points, compares them
@@ -17,22 +20,32 @@ use crate::error::{Error, Result};
 /// applies it where it wins. An applied head changes text and picture queries (not the vectors,
 /// not queries by numbers or ids); one query opts out with `"adapt": "none"` in the `options` of
 /// its text or picture, or in `params`.
-#[utoipa::path(post, operation_id = "fit_adapt", path = "/collections/{name}/adapt", tag = "search", params(("name" = String, Path)), request_body = AdaptBody,
-    responses((status = 200, description = "the version: {version, comparisons: [{modality, candidates: [{kind, strength, map, first, gain}], best, wins}], applied_to}", body = Envelope<Value>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope)))]
+#[utoipa::path(post, operation_id = "fit_adapt", path = "/collections/{name}/adapt", tag = "search", params(("name" = String, Path), ("async" = Option<bool>, Query, description = "answer with a task, and fit in the background")), request_body = AdaptBody,
+    responses((status = 202, description = "the task", body = Envelope<TaskOut>), (status = 200, description = "the version: {version, comparisons: [{modality, candidates: [{kind, strength, map, first, gain}], best, wins}], applied_to}", body = Envelope<Value>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope)))]
 pub async fn fit(
     clock: Clock,
+    request: HttpRequest,
     state: web::Data<State>,
     path: web::Path<String>,
     body: JsonBody<AdaptBody>,
 ) -> impl Responder {
-    clock
-        .run(async {
-            let name = named(&path)?;
-            let adapted = state.engine.adapt(&name, body.0.request()?).await?;
+    let checked = named(&path).and_then(|name| {
+        state.engine.collection(&name)?;
+        Ok((name, body.0.request()?))
+    });
+    let (name, fit) = match checked {
+        Ok(checked) => checked,
+        Err(error) => return Failed(error).error_response(),
+    };
+    tasks::run(clock, &request, &state, (TaskKind::Adapt, Some(name.clone())), move |state, cancel| {
+        let (name, fit) = (name.clone(), fit.clone());
+        async move {
+            let adapted = state.engine.adapt(&name, fit, cancel).await?;
             let list = state.engine.collection(&name)?.heads();
             Ok(version_out(&adapted.version, &list, &state.engine.model().fingerprint))
-        })
-        .await
+        }
+    })
+    .await
 }
 
 /// The versions with their figures, and which of them is applied to which queries.

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 pub struct Envelope<T> {
     /// What was asked for.
     pub result: T,
-    /// Always `ok`.
+    /// `ok`, or `accepted` where a task was started.
     #[schema(value_type = String)]
     pub status: &'static str,
     /// Seconds it took in the server.
@@ -93,6 +93,17 @@ impl Clock {
                 self.started,
             ),
         }
+    }
+}
+
+impl Clock {
+    /// The answer where work goes on behind it, under `location`.
+    pub fn accepted<T: Serialize>(self, location: &str, result: T) -> HttpResponse {
+        HttpResponse::Accepted().insert_header(("Location", location)).json(Envelope {
+            result,
+            status: "accepted",
+            time: self.started.elapsed().as_secs_f64(),
+        })
     }
 }
 

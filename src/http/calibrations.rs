@@ -1,34 +1,53 @@
 //! `/collections/{c}/calibrate`, `calibrations`, `whitening`.
 
-use actix_web::{HttpResponse, Responder, ResponseError, web};
+use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError, web};
 use serde_json::{Value, json};
 
 use super::answer::{Clock, Envelope, ErrorEnvelope, Failed};
 use super::body::JsonBody;
 use super::collections::named;
 use super::state::State;
+use super::tasks;
 use super::wire::answers_signatures as answers;
 use super::wire::signatures::{CalibrateBody, WhitenBody, calibration_out};
+use super::wire::task::TaskOut;
 use crate::collection::Collection;
+use crate::engine::TaskKind;
 use crate::error::Result;
 use crate::report;
+use crate::types::CollectionName;
 
 /// Finds thresholds on the collection's own subjects, with intervals over subjects, and keeps them as a new
 /// version. A FAR that the number of comparisons cannot support is refused.
-#[utoipa::path(post, path = "/collections/{name}/calibrate", tag = "signatures", params(("name" = String, Path)), request_body = CalibrateBody,
-    responses((status = 200, description = "the calibration: {id, version, eer, points: [{target_far, threshold, far, frr}], skilled?, identification, outgrown, stale?}", body = Envelope<answers::CalibrationOut>), (status = 400, body = ErrorEnvelope), (status = 409, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope)))]
+#[utoipa::path(post, path = "/collections/{name}/calibrate", tag = "signatures", params(("name" = String, Path), ("async" = Option<bool>, Query, description = "answer with a task, and calibrate in the background")), request_body = CalibrateBody,
+    responses((status = 202, description = "the task", body = Envelope<TaskOut>), (status = 200, description = "the calibration: {id, version, eer, points: [{target_far, threshold, far, frr}], skilled?, identification, outgrown, stale?}", body = Envelope<answers::CalibrationOut>), (status = 400, body = ErrorEnvelope), (status = 409, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope)))]
 pub async fn calibrate(
     clock: Clock,
+    request: HttpRequest,
     state: web::Data<State>,
     path: web::Path<String>,
     body: JsonBody<CalibrateBody>,
 ) -> impl Responder {
-    clock
-        .run(async {
-            let (version, _) = state.engine.calibrate(&named(&path)?, body.0.request()?).await?;
+    let checked = known(&state, &path).and_then(|name| Ok((name, body.0.request()?)));
+    let (name, fit) = match checked {
+        Ok(checked) => checked,
+        Err(error) => return Failed(error).error_response(),
+    };
+    tasks::run(clock, &request, &state, (TaskKind::Calibrate, Some(name.clone())), move |state, cancel| {
+        let (name, fit) = (name.clone(), fit.clone());
+        async move {
+            let (version, _) = state.engine.calibrate(&name, fit, cancel).await?;
             Ok(calibration_out(&version, version.enrolled, true))
-        })
-        .await
+        }
+    })
+    .await
+}
+
+/// The name of a collection that there is.
+fn known(state: &State, path: &str) -> Result<CollectionName> {
+    let name = named(path)?;
+    state.engine.collection(&name)?;
+    Ok(name)
 }
 
 fn enrolled(collection: &Collection) -> Result<usize> {
@@ -102,18 +121,26 @@ pub async fn whitening(clock: Clock, state: web::Data<State>, path: web::Path<St
 
 /// Fits a whitening on a cohort of the collection's subjects, which calibrations leave out from then on, or
 /// goes back to the default one. Thresholds of the whitening before do not hold any more: calibrate again.
-#[utoipa::path(post, operation_id = "fit_whitening", path = "/collections/{name}/whitening", tag = "signatures", params(("name" = String, Path)), request_body = WhitenBody,
-    responses((status = 200, description = "as GET answers", body = Envelope<answers::WhiteningsOut>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope)))]
+#[utoipa::path(post, operation_id = "fit_whitening", path = "/collections/{name}/whitening", tag = "signatures", params(("name" = String, Path), ("async" = Option<bool>, Query, description = "answer with a task, and fit in the background")), request_body = WhitenBody,
+    responses((status = 202, description = "the task", body = Envelope<TaskOut>), (status = 200, description = "as GET answers", body = Envelope<answers::WhiteningsOut>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope)))]
 pub async fn whiten(
     clock: Clock,
+    request: HttpRequest,
     state: web::Data<State>,
     path: web::Path<String>,
     body: JsonBody<WhitenBody>,
 ) -> impl Responder {
-    clock
-        .run(async {
-            let book = state.engine.whiten(&named(&path)?, body.0.request()?).await?;
+    let checked = known(&state, &path).and_then(|name| Ok((name, body.0.request()?)));
+    let (name, fit) = match checked {
+        Ok(checked) => checked,
+        Err(error) => return Failed(error).error_response(),
+    };
+    tasks::run(clock, &request, &state, (TaskKind::Whiten, Some(name.clone())), move |state, cancel| {
+        let (name, fit) = (name.clone(), fit.clone());
+        async move {
+            let book = state.engine.whiten(&name, fit, cancel).await?;
             Ok(json!({"whitening": book.whitening}))
-        })
-        .await
+        }
+    })
+    .await
 }

@@ -8,7 +8,6 @@
 //! without an id gets a UUID made from its bytes, so the same picture sent twice is one point.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use actix_multipart::{Field, Multipart};
 use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError, web};
@@ -22,7 +21,7 @@ use super::answer::{ErrorEnvelope, Failed};
 use super::collections::named;
 use super::state::State;
 use super::wire::answers;
-use crate::engine::{Choices, Content, Draft, Inference, OnFailure, VectorSource};
+use crate::engine::{Cancel, Choices, Content, Draft, Inference, VectorSource};
 use crate::error::{Error, Result};
 use crate::types::{CollectionName, DEFAULT_VECTOR, Payload, PointId};
 
@@ -35,8 +34,6 @@ const GROUP_FILES: usize = 64;
 const GROUP_BYTES: usize = 24 * 1024 * 1024;
 /// Largest `payloads` or `ids` part, bytes.
 const MAX_JSON_PART: usize = 64 * 1024 * 1024;
-/// How long a group waits for a full queue before its files are answered with the error.
-const BUSY_RETRIES: u32 = 120;
 
 /// One line of the answer.
 #[derive(Serialize)]
@@ -357,19 +354,6 @@ async fn write_group(state: &State, target: &Target, group: Vec<File>) -> Result
         let vectors = BTreeMap::from([(target.using.clone(), VectorSource::Inference(inference))]);
         Draft { id: file.id, vectors, payload: file.payload }
     };
-    let drafts: Vec<_> = group.into_iter().map(draft).collect();
-    let count = drafts.len();
-    let mut tries = 0;
-    loop {
-        match state.engine.upsert(&target.collection, drafts.clone(), OnFailure::SkipItem).await {
-            Ok(done) => return Ok(done.failures.into_iter().map(|f| (f.index, f.error)).collect()),
-            Err(Error::Overloaded { retry_after_secs, .. }) if tries < BUSY_RETRIES => {
-                tries += 1;
-                tokio::time::sleep(Duration::from_secs(retry_after_secs.into())).await;
-            }
-            // Of a single file its own error; of several the error is nobody's in particular.
-            Err(error) if count == 1 => return Ok(BTreeMap::from([(0, error)])),
-            Err(error) => return Err(error),
-        }
-    }
+    let drafts = group.into_iter().map(draft).collect();
+    state.engine.import(&target.collection, drafts, &Cancel::default()).await
 }

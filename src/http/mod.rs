@@ -14,6 +14,7 @@ mod embed;
 mod facet;
 mod guard;
 mod images;
+mod import;
 mod map;
 mod openapi;
 mod overview;
@@ -26,6 +27,7 @@ mod service;
 mod signatures;
 mod snapshots;
 mod state;
+mod tasks;
 mod upload;
 mod wire;
 

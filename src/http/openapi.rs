@@ -5,8 +5,8 @@ use utoipa::OpenApi;
 use utoipa::openapi::{ContentBuilder, Ref, Response, ResponseBuilder};
 
 use super::{
-    adapt, audit, calibrations, collections, dashboard, duplicates, embed, facet, images, map, overview,
-    payload, pictures, points, query, service, signatures, snapshots,
+    adapt, audit, calibrations, collections, dashboard, duplicates, embed, facet, images, import, map,
+    overview, payload, pictures, points, query, service, signatures, snapshots, tasks,
 };
 
 #[derive(OpenApi)]
@@ -21,7 +21,7 @@ use super::{
         embed::models, embed::embed, serve,
         collections::list, collections::get, collections::create, collections::update, collections::remove, collections::exists,
         collections::create_index, collections::delete_index,
-        images::ingest, pictures::thumbnail, pictures::original,
+        images::ingest, import::import, pictures::thumbnail, pictures::original,
         points::upsert, points::retrieve, points::get, points::delete, points::scroll, points::count,
         payload::merge, payload::overwrite, payload::delete_keys, payload::clear,
         query::query, query::query_batch, query::query_groups, query::search, query::search_batch, query::recommend, facet::facet, duplicates::duplicates, map::map,
@@ -32,9 +32,11 @@ use super::{
         calibrations::get, calibrations::report,
         snapshots::create, snapshots::list, snapshots::download, snapshots::remove, snapshots::recover, snapshots::upload,
         snapshots::create_full, snapshots::list_full, snapshots::download_full, snapshots::remove_full,
+        tasks::list, tasks::get, tasks::cancel,
     ),
     tags(
         (name = "collections"), (name = "points"), (name = "search"), (name = "signatures"), (name = "snapshots"),
+        (name = "tasks", description = "long work in the background"),
         (name = "model", description = "the model inside the server"), (name = "service")
     )
 )]

@@ -7,8 +7,8 @@ use actix_web::{App, HttpServer, Resource, dev, middleware, web};
 
 use super::state::{ServerOptions, State};
 use super::{
-    adapt, answer, audit, calibrations, collections, dashboard, duplicates, embed, facet, guard, images, map,
-    openapi, overview, payload, pictures, points, query, service, signatures, snapshots,
+    adapt, answer, audit, calibrations, collections, dashboard, duplicates, embed, facet, guard, images,
+    import, map, openapi, overview, payload, pictures, points, query, service, signatures, snapshots, tasks,
 };
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -115,7 +115,10 @@ fn routes(config: &mut web::ServiceConfig) {
         )
         .service(at("/snapshots").get(snapshots::list_full).post(snapshots::create_full))
         .service(at("/snapshots/{snapshot}").get(snapshots::download_full).delete(snapshots::remove_full))
+        .service(at("/tasks").get(tasks::list))
+        .service(at("/tasks/{id}").get(tasks::get).delete(tasks::cancel))
         .service(at("/collections/{name}/images").post(images::ingest))
+        .service(at("/collections/{name}/import").post(import::import))
         .service(at("/collections/{name}/points").put(points::upsert).post(points::retrieve))
         .service(at("/collections/{name}/points/delete").post(points::delete))
         .service(at("/collections/{name}/points/scroll").post(points::scroll))

@@ -13,13 +13,17 @@ use actix_web::http::header::{ContentDisposition, DispositionParam, DispositionT
 use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError, web};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::answer::{Clock, Envelope, ErrorEnvelope, Failed};
 use super::body::JsonBody;
 use super::collections::named;
 use super::state::State;
+use super::tasks;
 use super::wire::answers;
+use super::wire::task::TaskOut;
+use crate::engine::{Cancel, TaskKind};
 use crate::error::{Error, Result};
 use crate::storage::{Scope, Snapshot};
 use crate::types::CollectionName;
@@ -59,7 +63,7 @@ impl From<Snapshot> for Described {
 }
 
 /// Where a collection is recovered from.
-#[derive(Deserialize, ToSchema)]
+#[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecoverBody {
     /// `http(s)://…`, or `file:///…` of one of this server's own snapshots.
@@ -90,8 +94,31 @@ fn scope(path: &str) -> Result<Scope> {
     named(path).map(Scope::Collection)
 }
 
-async fn created(state: &State, scope: Scope) -> Result<Described> {
-    state.engine.create_snapshot(scope).await.map(Described::from)
+/// Makes a snapshot; with `?async=true` as a task. `wait=false` is answered like any other call: clients of
+/// Qdrant expect their own shape there.
+async fn created(
+    clock: Clock,
+    request: &HttpRequest,
+    state: &web::Data<State>,
+    scope: Result<Scope>,
+) -> HttpResponse {
+    let (scope, name) = match scope {
+        Ok(Scope::Store) => (Scope::Store, None),
+        Ok(Scope::Collection(name)) => (Scope::Collection(name.clone()), Some(name)),
+        Err(error) => return Failed(error).error_response(),
+    };
+    if let Some(error) = name.as_ref().and_then(|name| state.engine.collection(name).err()) {
+        return Failed(error).error_response();
+    }
+    tasks::run(clock, request, state, (TaskKind::Snapshot, name), move |state, cancel| {
+        let scope = scope.clone();
+        async move {
+            let snapshot = Described::from(state.engine.create_snapshot(scope, cancel).await?);
+            serde_json::to_value(snapshot)
+                .map_err(|error| Error::Internal(format!("a snapshot as JSON: {error}")))
+        }
+    })
+    .await
 }
 
 async fn listed(state: &State, scope: Scope) -> Result<Vec<Described>> {
@@ -99,10 +126,15 @@ async fn listed(state: &State, scope: Scope) -> Result<Vec<Described>> {
 }
 
 /// Makes a snapshot of a collection; durable when answered, reads and writes go on meanwhile.
-#[utoipa::path(post, operation_id = "create_snapshot", path = "/collections/{name}/snapshots", tag = "snapshots", params(("name" = String, Path)),
-    responses((status = 200, body = Envelope<Described>), (status = 404, body = ErrorEnvelope)))]
-pub async fn create(clock: Clock, state: web::Data<State>, path: web::Path<String>) -> impl Responder {
-    clock.run(async { created(&state, scope(&path)?).await }).await
+#[utoipa::path(post, operation_id = "create_snapshot", path = "/collections/{name}/snapshots", tag = "snapshots", params(("name" = String, Path), ("async" = Option<bool>, Query, description = "answer with a task")),
+    responses((status = 200, body = Envelope<Described>), (status = 202, description = "the task", body = Envelope<TaskOut>), (status = 404, body = ErrorEnvelope)))]
+pub async fn create(
+    clock: Clock,
+    request: HttpRequest,
+    state: web::Data<State>,
+    path: web::Path<String>,
+) -> impl Responder {
+    created(clock, &request, &state, scope(&path)).await
 }
 
 /// The snapshots of a collection.
@@ -138,9 +170,10 @@ pub async fn remove(
 }
 
 /// Makes a snapshot of all collections.
-#[utoipa::path(post, operation_id = "create_full_snapshot", path = "/snapshots", tag = "snapshots", responses((status = 200, body = Envelope<Described>)))]
-pub async fn create_full(clock: Clock, state: web::Data<State>) -> impl Responder {
-    clock.run(created(&state, Scope::Store)).await
+#[utoipa::path(post, operation_id = "create_full_snapshot", path = "/snapshots", tag = "snapshots", params(("async" = Option<bool>, Query, description = "answer with a task")),
+    responses((status = 200, body = Envelope<Described>), (status = 202, description = "the task", body = Envelope<TaskOut>)))]
+pub async fn create_full(clock: Clock, request: HttpRequest, state: web::Data<State>) -> impl Responder {
+    created(clock, &request, &state, Ok(Scope::Store)).await
 }
 
 /// The snapshots of all collections.
@@ -167,37 +200,50 @@ pub async fn remove_full(clock: Clock, state: web::Data<State>, path: web::Path<
 
 /// Brings a collection back from a snapshot, in place of the one of this name; searches see the
 /// old one until the new one is whole.
-#[utoipa::path(put, operation_id = "recover_snapshot", path = "/collections/{name}/snapshots/recover", tag = "snapshots", params(("name" = String, Path)), request_body = RecoverBody,
-    responses((status = 200, body = Envelope<bool>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope)))]
+#[utoipa::path(put, operation_id = "recover_snapshot", path = "/collections/{name}/snapshots/recover", tag = "snapshots", params(("name" = String, Path), ("async" = Option<bool>, Query, description = "answer with a task")), request_body = RecoverBody,
+    responses((status = 202, description = "the task", body = Envelope<TaskOut>), (status = 200, body = Envelope<bool>), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope)))]
 pub async fn recover(
     clock: Clock,
+    request: HttpRequest,
     state: web::Data<State>,
     path: web::Path<String>,
     body: JsonBody<RecoverBody>,
 ) -> impl Responder {
-    clock
-        .run(async {
-            let name = named(&path)?;
-            let RecoverBody { location, checksum, api_key, priority } = body.0;
-            check_priority(priority.as_deref())?;
-            if let Some(path) = location.strip_prefix("file://") {
-                let path = own_file(Path::new(path), &state.engine.snapshots_dir())?;
-                state.engine.restore(name, path, checksum).await?;
-                return Ok(true);
-            }
-            if !location.starts_with("http://") && !location.starts_with("https://") {
-                return Err(Error::InvalidInput("location: expected file:///… or http(s)://…".into()));
-            }
-            let archive = Incoming::new(&state)?;
-            let (engine, target) = (state.engine.clone(), archive.path.clone());
-            let fetch =
-                move || fetch(&location, api_key.as_deref(), &target, |bytes| engine.check_room(bytes));
-            let fetched = tokio::task::spawn_blocking(fetch).await;
-            fetched.map_err(|error| Error::Internal(format!("fetching a snapshot: {error}")))??;
-            state.engine.restore(name, archive.path.clone(), checksum).await?;
-            Ok(true)
-        })
-        .await
+    let body = body.0;
+    let checked = named(&path).and_then(|name| check_priority(body.priority.as_deref()).map(|()| name));
+    let name = match checked {
+        Ok(name) => name,
+        Err(error) => return Failed(error).error_response(),
+    };
+    tasks::run(clock, &request, &state, (TaskKind::Recover, Some(name.clone())), move |state, cancel| {
+        recovered(state, name.clone(), body.clone(), cancel)
+    })
+    .await
+}
+
+async fn recovered(
+    state: web::Data<State>,
+    name: CollectionName,
+    body: RecoverBody,
+    cancel: Cancel,
+) -> Result<Value> {
+    let RecoverBody { location, checksum, api_key, .. } = body;
+    if let Some(path) = location.strip_prefix("file://") {
+        let path = own_file(Path::new(path), &state.engine.snapshots_dir())?;
+        state.engine.restore(name, path, checksum, cancel).await?;
+        return Ok(true.into());
+    }
+    if !location.starts_with("http://") && !location.starts_with("https://") {
+        return Err(Error::InvalidInput("location: expected file:///… or http(s)://…".into()));
+    }
+    let archive = Incoming::new(&state)?;
+    let (engine, target, asked) = (state.engine.clone(), archive.path.clone(), cancel.clone());
+    let room = move |bytes| asked.check().and_then(|()| engine.check_room(bytes));
+    let fetch = move || fetch(&location, api_key.as_deref(), &target, room);
+    let fetched = tokio::task::spawn_blocking(fetch).await;
+    fetched.map_err(|error| Error::Internal(format!("fetching a snapshot: {error}")))??;
+    state.engine.restore(name, archive.path.clone(), checksum, cancel).await?;
+    Ok(true.into())
 }
 
 #[derive(Deserialize)]
@@ -228,19 +274,20 @@ pub async fn upload(
             check_priority(params.priority.as_deref())?;
             let archive = Incoming::new(&state)?;
             receive(upload, &archive.path, &state).await?;
-            state.engine.restore(name, archive.path.clone(), params.checksum.clone()).await?;
+            let checksum = params.checksum.clone();
+            state.engine.restore(name, archive.path.clone(), checksum, Cancel::default()).await?;
             Ok(true)
         })
         .await
 }
 
-/// A file for an archive on its way in; it goes when this is dropped.
-struct Incoming {
-    path: PathBuf,
+/// A file for what is on its way in; it goes when this is dropped.
+pub(super) struct Incoming {
+    pub(super) path: PathBuf,
 }
 
 impl Incoming {
-    fn new(state: &State) -> Result<Self> {
+    pub(super) fn new(state: &State) -> Result<Self> {
         state.engine.check_room(0)?;
         Ok(Self { path: state.engine.restoring_path() })
     }

@@ -105,12 +105,13 @@ impl Store {
         found.ok_or_else(|| Error::NotFound(format!("Collection `{name}` doesn't exist!")))
     }
 
-    /// Makes a snapshot; it is durable when this returns. Reads and writes go on meanwhile.
+    /// Makes a snapshot; it is durable when this returns. Reads and writes go on meanwhile. `go_on` is asked
+    /// before each segment; its error ends the work, and nothing is left of it.
     ///
     /// # Errors
     /// `NotFound` where there is no such collection; `Corrupted` where its log is damaged;
-    /// `StorageFull`; `InvalidInput` where there are 1,000 already.
-    pub fn create_snapshot(&self, scope: &Scope) -> Result<Snapshot> {
+    /// `StorageFull`; `InvalidInput` where there are 1,000 already; that of `go_on`.
+    pub fn create_snapshot(&self, scope: &Scope, go_on: &dyn Fn() -> Result<()>) -> Result<Snapshot> {
         let (volumes, prefix) = match scope {
             Scope::Collection(name) => (vec![self.volume(name)?], name.as_str()),
             Scope::Store => (self.volumes(), "store"),
@@ -128,7 +129,7 @@ impl Store {
         let name = format!("{prefix}-{time}-{}.snapshot", &unique[..8]);
         let frozen = volumes.iter().map(|volume| volume.freeze()).collect::<Result<Vec<_>>>()?;
         let path = dir.join(&name);
-        let sha256 = snapshot::write(&frozen, &path)?;
+        let sha256 = snapshot::write(&frozen, &path, go_on)?;
         durable::write_checked(&path.with_extension("sha256"), &sha256)?;
         describe(&path).ok_or_else(|| Error::Internal(format!("the snapshot {name} is gone")))
     }

@@ -149,20 +149,21 @@ fn parse_member(path: &str) -> Option<(usize, u32)> {
     (member(place, number) == path).then_some((place, number))
 }
 
-/// Writes an archive, durably; returns its SHA-256. What is there under this path is replaced.
+/// Writes an archive, durably; returns its SHA-256. What is there under this path is replaced. `go_on` is asked
+/// before each segment.
 ///
 /// # Errors
-/// `Corrupted` where a segment is damaged: a snapshot is whole or is not made. `Io`.
-pub fn write(collections: &[Frozen], path: &Path) -> Result<String> {
+/// `Corrupted` where a segment is damaged: a snapshot is whole or is not made. `Io`. That of `go_on`.
+pub fn write(collections: &[Frozen], path: &Path, go_on: &dyn Fn() -> Result<()>) -> Result<String> {
     let aside = path.with_extension("part");
-    let written = write_aside(collections, &aside);
+    let written = write_aside(collections, &aside, go_on);
     let hash = written.inspect_err(|_| drop(fs::remove_file(&aside)))?;
     fs::rename(&aside, path).map_err(|error| durable::at(path, &error))?;
     path.parent().map_or(Ok(()), durable::sync_dir)?;
     Ok(hash)
 }
 
-fn write_aside(collections: &[Frozen], path: &Path) -> Result<String> {
+fn write_aside(collections: &[Frozen], path: &Path, go_on: &dyn Fn() -> Result<()>) -> Result<String> {
     let at = |error: std::io::Error| durable::at(path, &error);
     let file = File::create(path).map_err(at)?;
     let tee = Tee { inner: BufWriter::with_capacity(1 << 20, &file), hash: Sha256::new() };
@@ -176,6 +177,7 @@ fn write_aside(collections: &[Frozen], path: &Path) -> Result<String> {
     for (place, frozen) in collections.iter().enumerate() {
         let mark = Mark::new(frozen.log.salt, frozen.log.generation);
         for (segment, length) in &frozen.segments {
+            go_on()?;
             let bytes = segment.read(*length).map_err(at)?;
             if frame::walk(mark, &bytes, HEADER).any(|found| !matches!(found, Found::Frame(_))) {
                 return Err(Error::Corrupted(format!(

@@ -225,6 +225,33 @@ test.describe("pictures", () => {
     expect(page.wrong).toEqual([]);
   });
 
+  test("what the server does in the background is shown as it goes on, and cancelled", async ({ browser }) => {
+    await server.call("PUT", "/collections/many", {});
+    const small = await Promise.all((await pictures("pictograms", 60)).map(async (file) => (await readFile(file)).toString("base64")));
+    const points = Array.from({ length: 3000 }, (_, id) => JSON.stringify({ id, vector: id === 5 ? [1, 2] : { image: small[id % small.length] } }));
+    const body = `${points.join("\n")}\n`;
+    const response = await fetch(`${server.url}/collections/many/import?async=true`, { method: "POST", body });
+    expect(response.status).toBe(202);
+    const page = await open(browser, server);
+    await page.getByRole("navigation", { name: "Main" }).getByRole("link", { name: /Tasks/ }).click();
+    const task = page.getByRole("article", { name: "Import into many" });
+    await expect(task).toContainText("running");
+    await expect(task).toContainText(/of 3,000, .* a second, .* left/);
+    await expect(task.getByText("1 point failed")).toBeVisible();
+    await task.getByText("1 point failed").click();
+    await expect(task.getByText(/2 components|size|dimension/)).toBeVisible();
+    await shot(page, "tasks-server");
+    await accessible(page, "tasks of the server");
+    await task.getByRole("button", { name: "Cancel" }).click();
+    await expect(task).toContainText("cancelled");
+    await expect(task.getByRole("button", { name: "Cancel" })).toHaveCount(0);
+    const { count } = await server.call("POST", "/collections/many/points/count", {});
+    expect(count).toBeGreaterThan(0);
+    expect(count).toBeLessThan(3000);
+    await server.call("DELETE", "/collections/many");
+    expect(page.wrong).toEqual([]);
+  });
+
   test("a collection is described, backed up and deleted", async ({ browser }) => {
     await server.call("PUT", "/collections/short-lived", {});
     const page = await open(browser, server);

@@ -23,3 +23,4 @@ mod recall;
 mod relevance;
 mod signatures;
 mod snapshots;
+mod tasks;

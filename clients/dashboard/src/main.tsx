@@ -2,15 +2,15 @@
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { apiKey, forgetKey, keyAsked, useKey, type CollectionLine } from "./api";
-import { plural } from "./format";
-import { href, overview, overviewError, place, refresh, spoken, tasks, type View } from "./store";
+import { href, overview, overviewError, place, refresh, serverTasks, spoken, tasks, type View } from "./store";
 import { Button, Dialog, Empty, Field, Icon, Notice } from "./ui";
-import { About, STATE } from "./views/about";
-import { Add, TaskCard } from "./views/add";
+import { About } from "./views/about";
+import { Add } from "./views/add";
 import { Duplicates } from "./views/duplicates";
 import { Home } from "./views/home";
 import { MapView } from "./views/map";
 import { Search } from "./views/search";
+import { isOpen, loadTasks, Tasks } from "./views/tasks";
 import { Verify } from "./views/verify";
 
 /** How often the page asks how the server stands, milliseconds. */
@@ -57,36 +57,6 @@ function Key() {
   );
 }
 
-function Tasks() {
-  const building = overview.value?.collections.filter((line) => line.status !== "green") ?? [];
-  const own = tasks.value;
-  if (own.length === 0 && building.length === 0) {
-    return (
-      <Empty icon="tasks" title="Nothing is being worked on">
-        <p>Uploads, maps, calibrations and snapshots that you start in this tab are listed here, and what the server builds in the background.</p>
-      </Empty>
-    );
-  }
-  return (
-    <div class="stack">
-      {building.map((line) => (
-        <article class="task running" key={line.name}>
-          <header>
-            <h2>{line.name}</h2>
-            <span class="state running">{STATE[line.status]}</span>
-          </header>
-          <p class="hint">
-            {line.error ?? `${line.indexed_vectors.toLocaleString("en-GB")} of ${plural(line.vectors, "vector")} in the graph. Searches work meanwhile.`}
-          </p>
-        </article>
-      ))}
-      {own.map((task) => (
-        <TaskCard key={task.id} id={task.id} />
-      ))}
-    </div>
-  );
-}
-
 function CollectionPage({ name, view }: { name: string; view: View }) {
   const line = overview.value?.collections.find((line) => line.name === name);
   if (!overview.value) return overviewError.value ? <Notice kind="error">{overviewError.value}</Notice> : <div class="skeleton fill" />;
@@ -116,13 +86,14 @@ function CollectionPage({ name, view }: { name: string; view: View }) {
 
 function App() {
   useEffect(() => {
-    void refresh();
-    const timer = setInterval(() => document.visibilityState === "visible" && keyAsked.value === null && void refresh(), REFRESH);
+    const look = () => (void refresh(), void loadTasks());
+    look();
+    const timer = setInterval(() => document.visibilityState === "visible" && keyAsked.value === null && look(), REFRESH);
     return () => clearInterval(timer);
   }, []);
   const { page, collection, view } = place.value;
   const line = overview.value?.collections.find((line) => line.name === collection);
-  const running = tasks.value.filter((task) => task.state === "running").length;
+  const running = tasks.value.filter((task) => task.state === "running").length + serverTasks.value.filter(isOpen).length;
   const title = page === "tasks" ? "Tasks" : page === "home" ? "Collections" : collection;
   useEffect(() => {
     document.title = page === "home" ? "lookalike" : `${title} · lookalike`;

@@ -1,6 +1,6 @@
 // What all of the page shares: where it is, how the server stands, what is being worked on.
 import { signal } from "@preact/signals";
-import { get, words, type Overview } from "./api";
+import { get, words, type Id, type Overview } from "./api";
 
 export type View = "search" | "add" | "map" | "duplicates" | "verify" | "about";
 export interface Place {
@@ -63,7 +63,26 @@ export interface Task {
   stop: (() => void) | null;
 }
 
+/** What this tab works on. */
 export const tasks = signal<Task[]>([]);
+
+/** A task of the server, as `GET /tasks` describes it. */
+export interface ServerTask {
+  id: string;
+  kind: string;
+  collection?: string;
+  state: "queued" | "running" | "cancelling" | "done" | "failed" | "cancelled";
+  created: string;
+  total?: number;
+  done: number;
+  failed: number;
+  rate?: number;
+  eta?: number;
+  failures: { index: number; id?: Id; error: string }[];
+  error?: string;
+}
+/** What the server works on in the background, newest first. */
+export const serverTasks = signal<ServerTask[]>([]);
 let lastTask = 0;
 
 export function startTask(task: Pick<Task, "title" | "collection" | "total" | "stop">): number {

@@ -100,6 +100,32 @@ def test_points_with_words_and_numbers_are_imported_and_bad_ones_reported(client
     assert list(client.duplicates("c", threshold=0.9999)) == []
 
 
+def test_an_import_in_the_background_is_followed_and_cancelled(client: Client) -> None:
+    client.create_collection("c")
+    points = [{"id": i, "vector": {"text": f"number {i}"}} for i in range(100)]
+    points[7]["vector"] = [1.0, 2.0]
+    looks: list[int] = []
+    task = client.wait(
+        client.start_import("c", points), every=0.05, progress=lambda task: looks.append(task.done)
+    )
+    assert (task.state, task.total, task.done, task.failed) == ("done", 100, 100, 1)
+    assert task.failures[0].index == 7
+    assert looks == sorted(looks)
+    assert client.count("c") == 99
+    snapshot = client.wait(client.start("POST", "/collections/c/snapshots").id)
+    assert snapshot.state == "done"
+    assert snapshot.result is not None
+    assert snapshot.result["name"].startswith("c-")
+    assert {snapshot.id, task.id} <= {each.id for each in client.tasks()}
+    with pytest.raises(Conflict):
+        client.cancel_task(task)
+    many = client.start_import("c", ({"id": i, "vector": {"text": f"{i} of many"}} for i in range(20_000)))
+    assert client.cancel_task(many).state in ("cancelling", "cancelled")
+    assert client.wait(many).state == "cancelled"
+    with pytest.raises(NotFound):
+        client.task("00000000-0000-4000-8000-000000000000")
+
+
 def test_results_are_shown_with_their_pictures_and_nothing_in_them_is_markup(
     client: Client, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ export type Model = Schemas["ModelOut"];
 export type PointId = Schemas["PointIdOut"];
 export type PointRecord = Schemas["RecordOut"];
 export type Subject = Schemas["SubjectOut"];
+export type Task = Schemas["TaskOut"];
 export type SubjectCount = Schemas["SubjectCountOut"];
 export type Updated = Schemas["UpdatedOut"];
 export type Verification = Schemas["VerifyOut"];
@@ -87,6 +88,8 @@ export interface ImportReport {
 interface Request {
   body?: unknown;
   form?: FormData;
+  /** A body as it is, in place of the others; its type goes along. */
+  raw?: Blob;
   headers?: Record<string, string>;
   query?: Record<string, string | number | undefined>;
 }
@@ -111,7 +114,8 @@ export class Client {
     const headers = new Headers(request.headers);
     if (apiKey) headers.set("api-key", apiKey);
     if (request.body !== undefined) headers.set("content-type", "application/json");
-    const body = request.form ?? (request.body === undefined ? null : JSON.stringify(request.body));
+    const body =
+      request.raw ?? request.form ?? (request.body === undefined ? null : JSON.stringify(request.body));
     for (let waited = 0, wait = 250; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
       let response: Response;
       try {
@@ -328,6 +332,54 @@ export class Client {
       report.errors.push(...failed.map(({ id, error }) => ({ id, error })));
     }
     return report;
+  }
+
+  // --- long work in the background ---
+
+  /**
+   * Starts an import of points, `{id, vector, payload}` as Qdrant has them; a vector may be `{text}` or `{image}` for the
+   * model. All of them are sent first; `wait` waits for the task, which ends with its server.
+   */
+  async startImport(collection: string, points: Iterable<Record<string, unknown>>): Promise<Task> {
+    const lines = Array.from(points, (point) => `${JSON.stringify(point)}\n`);
+    const blob = new Blob(lines, { type: "application/x-ndjson" });
+    return this.call<Task>("POST", `${at(collection)}/import`, { raw: blob, query: { async: "true" } });
+  }
+
+  /** Starts any long call (adapt, calibrate, whitening, snapshots, recover) as a task. */
+  async start(method: string, path: string, options: { body?: unknown } = {}): Promise<Task> {
+    return this.call<Task>(method, path, { ...options, query: { async: "true" } });
+  }
+
+  /** The tasks of the server, newest first; those that are over for a day. */
+  async tasks(): Promise<Task[]> {
+    return (await this.call<Schemas["TasksOut"]>("GET", "/tasks")).tasks;
+  }
+
+  /** A task as it is now. */
+  async task(id: string): Promise<Task> {
+    return this.call<Task>("GET", `/tasks/${encodeURIComponent(id)}`);
+  }
+
+  /** Cancels a task: one that runs ends at its next step, `cancelling` until then. */
+  async cancelTask(id: string): Promise<Task> {
+    return this.call<Task>("DELETE", `/tasks/${encodeURIComponent(id)}`);
+  }
+
+  /** Waits until a task is over, however it ended: `state` says that. */
+  async wait(
+    id: string,
+    options: { everyMs?: number; timeoutMs?: number; progress?: (task: Task) => void } = {},
+  ): Promise<Task> {
+    const { everyMs = 500, timeoutMs = Number.POSITIVE_INFINITY, progress } = options;
+    const began = Date.now();
+    for (;;) {
+      const task = await this.task(id);
+      progress?.(task);
+      const isOver = ["done", "failed", "cancelled"].includes(task.state);
+      if (isOver || Date.now() - began >= timeoutMs) return task;
+      await new Promise((resolve) => setTimeout(resolve, everyMs));
+    }
   }
 
   // --- signatures ---

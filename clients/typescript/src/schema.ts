@@ -328,6 +328,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/collections/{name}/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Imports points sent as JSON lines, each `{"id", "vector", "payload"}` as in an upsert; a vector may be an object
+         *     with `text` or `image` for the model. One that is wrong never fails the rest. Without `async` the answer is a
+         *     line for each point; with `async=true` it is 202 with a task, once the body has arrived whole.
+         */
+        post: operations["import_points"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/collections/{name}/index": {
         parameters: {
             query?: never;
@@ -1003,6 +1024,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tasks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The tasks that are open, and those that were over within a day, at most 100; newest first. No task outlives
+         *     its server.
+         */
+        get: operations["list_tasks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tasks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A task: how far it is, and what came of it. */
+        get: operations["get_task"];
+        put?: never;
+        post?: never;
+        /**
+         * Cancels a task: one that waits at once, one that runs at its next step, `cancelling` until then. A cancelled
+         *     fit, snapshot or recovery has changed nothing; of an import stays what it counts as done. Where it is over
+         *     already the answer is 409.
+         */
+        delete: operations["cancel_task"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1384,7 +1447,7 @@ export interface components {
                 /** @description With all figures. */
                 versions: Record<string, never>[];
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1433,7 +1496,7 @@ export interface components {
                 version: number;
                 whitening: string;
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1447,7 +1510,7 @@ export interface components {
             result: {
                 calibrations: components["schemas"]["CalibrationOut"][];
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1479,7 +1542,7 @@ export interface components {
                 /** Format: int64 */
                 vectors_count: number;
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1493,7 +1556,7 @@ export interface components {
             result: {
                 collections: components["schemas"]["Named"][];
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1508,7 +1571,7 @@ export interface components {
                 /** Format: int64 */
                 count: number;
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1523,7 +1586,7 @@ export interface components {
                 /** Format: int64 */
                 deleted: number;
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1547,7 +1610,7 @@ export interface components {
                  */
                 size: number;
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1573,7 +1636,7 @@ export interface components {
                  */
                 threshold: number;
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1591,7 +1654,7 @@ export interface components {
                 embeddings: number[][];
                 model: string;
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1613,7 +1676,7 @@ export interface components {
                 references: number;
                 subject: string;
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1627,7 +1690,7 @@ export interface components {
             result: {
                 exists: boolean;
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1641,7 +1704,7 @@ export interface components {
             result: {
                 hits: components["schemas"]["FacetHit"][];
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1655,7 +1718,7 @@ export interface components {
             result: {
                 groups: components["schemas"]["GroupOut"][];
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1669,7 +1732,7 @@ export interface components {
             result: {
                 points: components["schemas"]["ScoredPointOut"][];
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1703,7 +1766,7 @@ export interface components {
                 threshold?: null | components["schemas"]["ThresholdOut"];
                 warnings: string[];
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1722,7 +1785,7 @@ export interface components {
                 /** @description In the order of ids. */
                 points: components["schemas"]["MapPointOut"][];
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1736,7 +1799,7 @@ export interface components {
             result: {
                 models: components["schemas"]["ModelOut"][];
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1759,7 +1822,7 @@ export interface components {
                 /** @description Of lookalike. */
                 version: string;
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1777,7 +1840,7 @@ export interface components {
                 payload?: Record<string, never> | null;
                 vector?: unknown;
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1792,7 +1855,7 @@ export interface components {
                 next_page_offset?: null | components["schemas"]["PointIdOut"];
                 points: components["schemas"]["RecordOut"][];
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1809,7 +1872,7 @@ export interface components {
                 references: components["schemas"]["ReferenceOut"][];
                 subject: string;
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1829,7 +1892,85 @@ export interface components {
                 /** Format: int64 */
                 total: number;
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
+            status: string;
+            /**
+             * Format: double
+             * @description Seconds it took in the server.
+             */
+            time: number;
+        };
+        /** @description `{"result": .., "status": "ok", "time": seconds}` */
+        Envelope_TaskOut: {
+            /** @description A task as it is at the moment. */
+            result: {
+                /** @description The collection; none where it is all of them. */
+                collection?: string | null;
+                /** @description When it was asked for, RFC 3339, UTC. */
+                created: string;
+                /**
+                 * Format: int64
+                 * @description Items that are done, well or not.
+                 */
+                done: number;
+                /** @description Why it `failed`. */
+                error?: string | null;
+                /**
+                 * Format: int32
+                 * @description The status that the call would have been answered with, once it `failed`.
+                 */
+                error_status?: number | null;
+                /**
+                 * Format: double
+                 * @description Seconds that the rest will take at this rate.
+                 */
+                eta?: number | null;
+                /**
+                 * Format: int64
+                 * @description Items among them that failed.
+                 */
+                failed: number;
+                /** @description The first 1,000 items that failed. */
+                failures: components["schemas"]["ItemFailureOut"][];
+                /** @description When it was over. */
+                finished?: string | null;
+                /** @description A UUID. */
+                id: string;
+                /** @description `import`, `adapt`, `calibrate`, `whiten`, `snapshot` or `recover`. */
+                kind: string;
+                /**
+                 * Format: double
+                 * @description Items a second since it started.
+                 */
+                rate?: number | null;
+                /** @description What the call would have answered; once it is `done`. */
+                result?: unknown;
+                /** @description When its turn came. */
+                started?: string | null;
+                /** @description `queued`, `running`, `cancelling`, and then `done`, `failed` or `cancelled`. */
+                state: string;
+                /**
+                 * Format: int64
+                 * @description Items, where they are counted.
+                 */
+                total?: number | null;
+            };
+            /** @description `ok`, or `accepted` where a task was started. */
+            status: string;
+            /**
+             * Format: double
+             * @description Seconds it took in the server.
+             */
+            time: number;
+        };
+        /** @description `{"result": .., "status": "ok", "time": seconds}` */
+        Envelope_TasksOut: {
+            /** @description All tasks that are known. */
+            result: {
+                /** @description Newest first. */
+                tasks: components["schemas"]["TaskOut"][];
+            };
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1851,7 +1992,7 @@ export interface components {
                 /** @description Always `completed`. */
                 status: string;
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1862,7 +2003,7 @@ export interface components {
         /** @description `{"result": .., "status": "ok", "time": seconds}` */
         Envelope_Value: {
             result: unknown;
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1885,7 +2026,7 @@ export interface components {
                  */
                 size: number;
             }[];
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1898,7 +2039,7 @@ export interface components {
             result: {
                 points: components["schemas"]["ScoredPointOut"][];
             }[];
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1915,7 +2056,7 @@ export interface components {
                 payload?: Record<string, never> | null;
                 vector?: unknown;
             }[];
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1950,7 +2091,7 @@ export interface components {
                  */
                 version: number;
             }[];
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -1985,7 +2126,7 @@ export interface components {
                  */
                 version: number;
             }[][];
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -2029,7 +2170,7 @@ export interface components {
                 warnings: string[];
                 whitening: string;
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -2043,7 +2184,7 @@ export interface components {
             result: {
                 whitening?: null | components["schemas"]["WhiteningOut"];
             };
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -2054,7 +2195,7 @@ export interface components {
         /** @description `{"result": .., "status": "ok", "time": seconds}` */
         Envelope_bool: {
             result: boolean;
-            /** @description Always `ok`. */
+            /** @description `ok`, or `accepted` where a task was started. */
             status: string;
             /**
              * Format: double
@@ -2224,12 +2365,36 @@ export interface components {
             /** @description `ok` or `error`. */
             status: string;
         };
+        /** @description One line of the answer. */
+        ImportLine: {
+            /** @description Why it was not written. */
+            error?: string | null;
+            id?: null | components["schemas"]["PointIdOut"];
+            /**
+             * Format: int64
+             * @description Place of the point among those that were sent, from 0.
+             */
+            index: number;
+            /** @description `ok` or `error`. */
+            status: string;
+        };
         /** @description A range of 95 %. */
         IntervalOut: {
             /** Format: double */
             high: number;
             /** Format: double */
             low: number;
+        };
+        /** @description An item of an import that failed. */
+        ItemFailureOut: {
+            /** @description Why. */
+            error: string;
+            id?: null | components["schemas"]["PointIdOut"];
+            /**
+             * Format: int64
+             * @description Its place among the items, from 0.
+             */
+            index: number;
         };
         /** @description Keys to remove from points named by id or by filter. */
         KeysBody: {
@@ -2649,6 +2814,64 @@ export interface components {
             points?: unknown[] | null;
             /** @description Custom sharding is not supported. */
             shard_key?: unknown;
+        };
+        /** @description A task as it is at the moment. */
+        TaskOut: {
+            /** @description The collection; none where it is all of them. */
+            collection?: string | null;
+            /** @description When it was asked for, RFC 3339, UTC. */
+            created: string;
+            /**
+             * Format: int64
+             * @description Items that are done, well or not.
+             */
+            done: number;
+            /** @description Why it `failed`. */
+            error?: string | null;
+            /**
+             * Format: int32
+             * @description The status that the call would have been answered with, once it `failed`.
+             */
+            error_status?: number | null;
+            /**
+             * Format: double
+             * @description Seconds that the rest will take at this rate.
+             */
+            eta?: number | null;
+            /**
+             * Format: int64
+             * @description Items among them that failed.
+             */
+            failed: number;
+            /** @description The first 1,000 items that failed. */
+            failures: components["schemas"]["ItemFailureOut"][];
+            /** @description When it was over. */
+            finished?: string | null;
+            /** @description A UUID. */
+            id: string;
+            /** @description `import`, `adapt`, `calibrate`, `whiten`, `snapshot` or `recover`. */
+            kind: string;
+            /**
+             * Format: double
+             * @description Items a second since it started.
+             */
+            rate?: number | null;
+            /** @description What the call would have answered; once it is `done`. */
+            result?: unknown;
+            /** @description When its turn came. */
+            started?: string | null;
+            /** @description `queued`, `running`, `cancelling`, and then `done`, `failed` or `cancelled`. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Items, where they are counted.
+             */
+            total?: number | null;
+        };
+        /** @description All tasks that are known. */
+        TasksOut: {
+            /** @description Newest first. */
+            tasks: components["schemas"]["TaskOut"][];
         };
         /** @description Accept from, reject below. */
         ThresholdOut: {
@@ -3116,7 +3339,10 @@ export interface operations {
     };
     fit_adapt: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description answer with a task, and fit in the background */
+                async?: boolean;
+            };
             header?: never;
             path: {
                 name: string;
@@ -3136,6 +3362,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Envelope_Value"];
+                };
+            };
+            /** @description the task */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_TaskOut"];
                 };
             };
             400: {
@@ -3305,7 +3540,10 @@ export interface operations {
     };
     calibrate: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description answer with a task, and calibrate in the background */
+                async?: boolean;
+            };
             header?: never;
             path: {
                 name: string;
@@ -3325,6 +3563,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Envelope_CalibrationOut"];
+                };
+            };
+            /** @description the task */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_TaskOut"];
                 };
             };
             400: {
@@ -3777,6 +4024,78 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description the error in words */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    import_points: {
+        parameters: {
+            query?: {
+                /** @description answer with a task, and import in the background */
+                async?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        /** @description one point a line */
+        requestBody: {
+            content: {
+                "application/x-ndjson": components["schemas"]["PointBody"];
+            };
+        };
+        responses: {
+            /** @description NDJSON, one line a point, not always in their order: {index, id?, status, error?} */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["ImportLine"];
+                };
+            };
+            /** @description the task */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_TaskOut"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4792,7 +5111,10 @@ export interface operations {
     };
     create_snapshot: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description answer with a task */
+                async?: boolean;
+            };
             header?: never;
             path: {
                 name: string;
@@ -4807,6 +5129,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Envelope_Described"];
+                };
+            };
+            /** @description the task */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_TaskOut"];
                 };
             };
             404: {
@@ -4830,7 +5161,10 @@ export interface operations {
     };
     recover_snapshot: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description answer with a task */
+                async?: boolean;
+            };
             header?: never;
             path: {
                 name: string;
@@ -4849,6 +5183,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Envelope_bool"];
+                };
+            };
+            /** @description the task */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_TaskOut"];
                 };
             };
             400: {
@@ -5233,7 +5576,10 @@ export interface operations {
     };
     fit_whitening: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description answer with a task, and fit in the background */
+                async?: boolean;
+            };
             header?: never;
             path: {
                 name: string;
@@ -5253,6 +5599,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Envelope_WhiteningsOut"];
+                };
+            };
+            /** @description the task */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_TaskOut"];
                 };
             };
             400: {
@@ -5601,7 +5956,10 @@ export interface operations {
     };
     create_full_snapshot: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description answer with a task */
+                async?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -5614,6 +5972,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Envelope_Described"];
+                };
+            };
+            /** @description the task */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_TaskOut"];
                 };
             };
             /** @description the error in words */
@@ -5686,6 +6053,118 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description the error in words */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    list_tasks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_TasksOut"];
+                };
+            };
+            /** @description the error in words */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    get_task: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_TaskOut"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description the error in words */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    cancel_task: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_TaskOut"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

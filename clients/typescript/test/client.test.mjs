@@ -86,6 +86,29 @@ test("models, vectors and collections are typed answers", async () => {
   assert.equal(await client.exists("two"), false);
 });
 
+test("an import in the background is followed and cancelled", async () => {
+  await client.createCollection("background");
+  const points = Array.from({ length: 100 }, (_, id) => ({
+    id,
+    vector: id === 7 ? [1, 2] : { text: `number ${id}` },
+  }));
+  const started = await client.startImport("background", points);
+  let looks = 0;
+  const task = await client.wait(started.id, { everyMs: 50, progress: () => (looks += 1) });
+  assert.deepEqual([task.state, task.total, task.done, task.failed], ["done", 100, 100, 1]);
+  assert.ok(looks > 0 && task.failures[0].index === 7);
+  assert.equal(await client.count("background"), 99);
+  const snapshot = await client.wait((await client.start("POST", "/collections/background/snapshots")).id);
+  assert.equal(snapshot.state, "done");
+  assert.ok((await client.tasks()).some((each) => each.id === task.id));
+  await assert.rejects(client.cancelTask(task.id), (error) => error.status === 409);
+  const texts = Array.from({ length: 20_000 }, (_, id) => ({ id, vector: { text: `${id} of many` } }));
+  const many = await client.startImport("background", texts);
+  await client.cancelTask(many.id);
+  assert.equal((await client.wait(many.id)).state, "cancelled");
+  await client.deleteCollection("background");
+});
+
 test("a folder is imported once, and what is wrong is named", async () => {
   const folder = mkdtempSync(join(tmpdir(), "pictures-"));
   mkdirSync(join(folder, "inner"));

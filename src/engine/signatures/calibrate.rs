@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rand::seq::SliceRandom;
 use rand::{SeedableRng, rngs::SmallRng};
 
-use super::super::Engine;
+use super::super::{Cancel, Engine};
 use crate::collection::{Calibrated, CalibrationVersion, Collection, Origin, SignatureBook, Skilled};
 use crate::error::{Error, Result};
 use crate::measure::Resampling;
@@ -49,19 +49,24 @@ impl Engine {
     ///
     /// # Errors
     /// `InvalidInput` that says what is too few; `Conflict` without a whitening or with another model;
-    /// `Overloaded` while another fit runs.
+    /// `Overloaded` while another fit runs; `Conflict` where it is cancelled, and nothing is kept then.
     pub async fn calibrate(
         &self,
         name: &CollectionName,
         request: CalibrateRequest,
+        cancel: Cancel,
     ) -> Result<(CalibrationVersion, Arc<SignatureBook>)> {
         let recipe = self.matching_profile(name)?.recipe;
         let one = self.one_fit()?;
         self.on(name, move |collection| {
             let _one = one;
+            cancel.check()?;
             let found = collection.comparisons(request.seed)?;
+            cancel.check()?;
             let (mut version, calibration) = fit(&found, &request)?;
             version.recipe = recipe;
+            // From here on it is kept.
+            cancel.check()?;
             version.version = collection.add_calibration(version.clone(), calibration)?;
             Ok((version, collection.signature_book()))
         })
@@ -73,7 +78,12 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::calibrate`]; `NotFound` for an unknown subject.
-    pub async fn whiten(&self, name: &CollectionName, request: WhitenRequest) -> Result<Arc<SignatureBook>> {
+    pub async fn whiten(
+        &self,
+        name: &CollectionName,
+        request: WhitenRequest,
+        cancel: Cancel,
+    ) -> Result<Arc<SignatureBook>> {
         let recipe = self.matching_profile(name)?.recipe;
         let default = if request.default {
             let none = || Error::NotFound("no whitening ships for this model; fit one".into());
@@ -100,7 +110,9 @@ impl Engine {
                     signatures.push((subject.clone(), collection.vector(id, "")?));
                 }
             }
+            cancel.check()?;
             let whitening = Whitening::fit(&recipe, &signatures)?;
+            cancel.check()?;
             collection.set_whitening(whitening, Origin::Fitted, cohort)?;
             Ok(collection.signature_book())
         })

@@ -18,6 +18,7 @@ pub mod query;
 pub mod relevance;
 pub mod selector;
 pub mod signatures;
+pub mod task;
 pub mod update;
 pub mod vector;
 pub mod wanted;

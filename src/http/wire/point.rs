@@ -103,7 +103,9 @@ impl UpsertBody {
             return Err(Error::InvalidInput(format!("update_mode `{mode}` is not supported, only `upsert`")));
         }
         let drafts = match (self.points, self.batch) {
-            (Some(points), None) => points.into_iter().enumerate().map(|(i, p)| p.draft(i)).collect(),
+            (Some(points), None) => {
+                points.into_iter().enumerate().map(|(i, p)| p.draft(&format!("points[{i}].vector"))).collect()
+            }
             (None, Some(batch)) => batch.drafts(),
             _ => Err(Error::MalformedBody("expected exactly one of `points` or `batch`".into())),
         }?;
@@ -121,8 +123,12 @@ impl UpsertBody {
 }
 
 impl PointBody {
-    fn draft(self, i: usize) -> Result<Draft> {
-        let vectors = self.vector.sources(&format!("points[{i}].vector"))?;
+    /// The point, validated in form; `place` is that of its vector.
+    ///
+    /// # Errors
+    /// An error that names the place.
+    pub fn draft(self, place: &str) -> Result<Draft> {
+        let vectors = self.vector.sources(place)?;
         Ok(Draft { id: self.id, vectors, payload: self.payload.unwrap_or_default() })
     }
 }

@@ -31,6 +31,7 @@ from ._models import RecordOut as Record
 from ._models import ScoredPointOut as Hit
 from ._models import SubjectCountOut as SubjectCount
 from ._models import SubjectOut as Subject
+from ._models import TaskOut as Task
 from ._models import VerifyOut as Verification
 from ._models import WhiteningOut as Whitening
 from ._pictures import Picture, content_id
@@ -64,6 +65,7 @@ __all__ = [
     "SearchResult",
     "Subject",
     "SubjectCount",
+    "Task",
     "Unauthorized",
     "Unreachable",
     "Verification",

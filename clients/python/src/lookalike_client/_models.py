@@ -88,6 +88,16 @@ class IntervalOut(BaseModel):
     low: float
 
 
+class ItemFailureOut(BaseModel):
+    """
+    An item of an import that failed.
+    """
+
+    error: Annotated[str, Field(description="Why.")]
+    id: int | str | None = None
+    index: Annotated[int, Field(description="Its place among the items, from 0.", ge=0)]
+
+
 class ModelOut(BaseModel):
     """
     A model.
@@ -223,6 +233,54 @@ class SubjectOut(BaseModel):
     forgeries: Annotated[int, Field(ge=0)]
     references: list[ReferenceOut]
     subject: str
+
+
+class TaskOut(BaseModel):
+    """
+    A task as it is at the moment.
+    """
+
+    collection: Annotated[str | None, Field(description="The collection; none where it is all of them.")] = (
+        None
+    )
+    created: Annotated[str, Field(description="When it was asked for, RFC 3339, UTC.")]
+    done: Annotated[int, Field(description="Items that are done, well or not.", ge=0)]
+    error: Annotated[str | None, Field(description="Why it `failed`.")] = None
+    error_status: Annotated[
+        int | None,
+        Field(
+            description="The status that the call would have been answered with, once it `failed`.",
+            ge=0,
+        ),
+    ] = None
+    eta: Annotated[float | None, Field(description="Seconds that the rest will take at this rate.")] = None
+    failed: Annotated[int, Field(description="Items among them that failed.", ge=0)]
+    failures: Annotated[list[ItemFailureOut], Field(description="The first 1,000 items that failed.")]
+    finished: Annotated[str | None, Field(description="When it was over.")] = None
+    id: Annotated[str, Field(description="A UUID.")]
+    kind: Annotated[
+        str,
+        Field(description="`import`, `adapt`, `calibrate`, `whiten`, `snapshot` or `recover`."),
+    ]
+    rate: Annotated[float | None, Field(description="Items a second since it started.")] = None
+    result: Annotated[
+        Any | None,
+        Field(description="What the call would have answered; once it is `done`."),
+    ] = None
+    started: Annotated[str | None, Field(description="When its turn came.")] = None
+    state: Annotated[
+        str,
+        Field(description="`queued`, `running`, `cancelling`, and then `done`, `failed` or `cancelled`."),
+    ]
+    total: Annotated[int | None, Field(description="Items, where they are counted.", ge=0)] = None
+
+
+class TasksOut(BaseModel):
+    """
+    All tasks that are known.
+    """
+
+    tasks: Annotated[list[TaskOut], Field(description="Newest first.")]
 
 
 class ThresholdOut(BaseModel):

@@ -26,6 +26,8 @@ from ._models import (
     ScoredPointOut,
     SubjectCountOut,
     SubjectOut,
+    TaskOut,
+    TasksOut,
     UpdatedOut,
     VerifyOut,
     WhiteningOut,
@@ -95,12 +97,20 @@ class Client:
         params: Mapping[str, Any] | None = None,
         files: Any = None,
         data: Mapping[str, str] | None = None,
+        content: bytes | None = None,
     ) -> httpx.Response:
         waited, wait = 0.0, 0.25
         while True:
             try:
                 response = self._http.request(
-                    method, self.url + path, json=body, headers=headers, params=params, files=files, data=data
+                    method,
+                    self.url + path,
+                    json=body,
+                    headers=headers,
+                    params=params,
+                    files=files,
+                    data=data,
+                    content=content,
                 )
             except httpx.TransportError as error:
                 raise Unreachable(
@@ -442,6 +452,61 @@ class Client:
                 report.imported += 1
                 report.ids[str(point["id"])] = point["id"]
 
+    # --- long work in the background ---
+
+    def start_import(self, collection: str, points: Iterable[Mapping[str, Any]]) -> TaskOut:
+        """Start an import of points, as `import_points` takes them, that the server carries out on its own.
+
+        All of them are sent first. `wait` waits for the task; it ends with its server.
+        """
+        body = b"".join(json.dumps(dict(point)).encode() + b"\n" for point in points)
+        path, headers = f"/collections/{collection}/import", {"content-type": "application/x-ndjson"}
+        response = self._send("POST", path, content=body, headers=headers, params={"async": "true"})
+        return TaskOut.model_validate(response.json()["result"])
+
+    def start(self, method: str, path: str, body: Any = None) -> TaskOut:
+        """Start any long call (adapt, calibrate, whitening, snapshots, recover) as a task."""
+        return self._model(TaskOut, method, path, body, params={"async": "true"})
+
+    def tasks(self) -> list[TaskOut]:
+        """The tasks of the server, newest first; those that are over for a day."""
+        return (self._model(TasksOut, "GET", "/tasks")).tasks
+
+    def task(self, task: TaskOut | str) -> TaskOut:
+        """A task as it is now."""
+        return self._model(TaskOut, "GET", f"/tasks/{_task_id(task)}")
+
+    def cancel_task(self, task: TaskOut | str) -> TaskOut:
+        """Cancel a task: one that runs ends at its next step, `cancelling` until then."""
+        return self._model(TaskOut, "DELETE", f"/tasks/{_task_id(task)}")
+
+    def wait(
+        self,
+        task: TaskOut | str,
+        *,
+        every: float = 0.5,
+        timeout: float | None = None,
+        progress: Callable[[TaskOut], None] | None = None,
+    ) -> TaskOut:
+        """Wait until a task is over, however it ended: `state` says that.
+
+        Args:
+            task: the task or its id.
+            every: seconds between two looks.
+            timeout: seconds after which the task is answered as it is.
+            progress: is told after every look.
+        """
+        waited = 0.0
+        while True:
+            found = self.task(task)
+            if progress is not None:
+                progress(found)
+            is_over = found.state in ("done", "failed", "cancelled")
+            if is_over or (timeout is not None and waited >= timeout):
+                return found
+            time.sleep(every)
+            waited += every
+
     # --- signatures ---
 
     def enrol(
@@ -612,6 +677,10 @@ def _policy(
 ) -> dict[str, float] | None:
     given = {"target_far": target_far, "review_far": review_far, "threshold": threshold}
     return {key: value for key, value in given.items() if value is not None} or None
+
+
+def _task_id(task: TaskOut | str) -> str:
+    return task if isinstance(task, str) else str(task.id)
 
 
 def _quoted(name: str) -> str:
