@@ -162,7 +162,7 @@ fn fits_snapshots_and_recoveries_are_tasks_where_they_are_asked_to_be() {
         .unwrap();
     assert!(done.status.success());
     // Two fits: the second waits for the first in place of being refused.
-    let fit = json!({"label": "label", "candidates": ["center"]});
+    let fit = json!({"label": "label", "candidates": ["centre"]});
     let fits = [0, 1].map(|_| accepted(server.post("/collections/c/adapt?async=true", &fit)));
     for (number, fit) in fits.iter().enumerate() {
         let task = over(&server, fit);
