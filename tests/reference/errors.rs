@@ -38,7 +38,8 @@ pub fn page() -> String {
     let mut named: Vec<&str> = comments.iter().map(|(name, _)| name.as_str()).collect();
     let every = every();
     let mut made: Vec<&str> = every.iter().map(|(name, _)| *name).collect();
-    (named.sort_unstable(), made.sort_unstable());
+    named.sort_unstable();
+    made.sort_unstable();
     assert_eq!(named, made, "a class of error is missing in tests/reference/errors.rs");
     let mut text = "# Errors\n\n\
         An error is `{\"status\": {\"error\": \"text\"}, \"time\": seconds}` under its HTTP status. The text names the field or the item\n\

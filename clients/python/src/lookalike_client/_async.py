@@ -280,7 +280,7 @@ class AsyncClient:
         return [FacetHit.model_validate(hit) for hit in found["hits"]]
 
     async def duplicates(self, collection: str, **options: Any) -> AsyncIterator[DuplicateGroupOut]:
-        """Groups of points that are nearly the same; the options are in the server's README."""
+        """Groups of points that are nearly the same; the options are those of the HTTP API."""
         body = {"with_payload": True, **options}
         while True:
             found = await self.call("POST", f"/collections/{collection}/duplicates", body)

@@ -276,7 +276,7 @@ class Client:
         return [FacetHit.model_validate(hit) for hit in found["hits"]]
 
     def duplicates(self, collection: str, **options: Any) -> Iterator[DuplicateGroupOut]:
-        """Groups of points that are nearly the same; the options are in the server's README."""
+        """Groups of points that are nearly the same; the options are those of the HTTP API."""
         body = {"with_payload": True, **options}
         while True:
             found = self.call("POST", f"/collections/{collection}/duplicates", body)
