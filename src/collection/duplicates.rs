@@ -34,7 +34,7 @@ pub const MAX_DUPLICATES: usize = 10_000;
 const IDS_AT_ONCE: usize = 65_536;
 
 /// Cosine similarity from which on two pictures are the same where the request names none: the bundled
-/// model gives re-encoded, halved and slightly cropped copies more, and different pictures less (README).
+/// model gives re-encoded, halved and slightly cropped copies more, and different pictures less (docs/how-to/find-duplicates.md).
 const SAME_COSINE: f32 = 0.95;
 /// The part of the typical distance of two points up to which they are the same, under Euclid and
 /// Manhattan: what [`SAME_COSINE`] comes to for unit vectors.
