@@ -46,6 +46,8 @@ pub fn bind(engine: Engine, options: ServerOptions) -> Result<Bound> {
             .default_service(web::to(answer::no_such_path))
     })
     .max_connections(MAX_CONNECTIONS)
+    // A client that closes its connection has gone: its handler is dropped, and what it waits for with it.
+    .h1_allow_half_closed(false)
     .client_request_timeout(HEADER_TIMEOUT)
     .shutdown_timeout(SHUTDOWN_SECS);
     if workers > 0 {

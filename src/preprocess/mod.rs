@@ -12,7 +12,7 @@ mod signature;
 mod thumbnail;
 mod transform;
 
-pub use container::Format;
+pub use container::{Format, decoded_bytes};
 pub use decode::{Limits, RgbImage, decode};
 pub use signature::{Cleaning, MAX_INK_SHARE, MIN_BOX, Quality, Signature, Unfit};
 pub use thumbnail::thumbnail;
