@@ -10,6 +10,7 @@ mod duplicates;
 mod fusion;
 mod groups;
 mod map;
+mod metrics;
 mod overview;
 mod pictures;
 mod search;

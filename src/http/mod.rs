@@ -15,6 +15,7 @@ mod facet;
 mod guard;
 mod images;
 mod map;
+mod metrics;
 mod openapi;
 mod overview;
 mod payload;

@@ -5,8 +5,8 @@ use utoipa::OpenApi;
 use utoipa::openapi::{ContentBuilder, Ref, Response, ResponseBuilder};
 
 use super::{
-    adapt, audit, calibrations, collections, dashboard, duplicates, embed, facet, images, map, overview,
-    payload, pictures, points, query, service, signatures, snapshots,
+    adapt, audit, calibrations, collections, dashboard, duplicates, embed, facet, images, map, metrics,
+    overview, payload, pictures, points, query, service, signatures, snapshots,
 };
 
 #[derive(OpenApi)]
@@ -17,7 +17,7 @@ use super::{
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     paths(
-        service::root, service::healthz, service::livez, service::readyz, service::cluster, overview::overview, dashboard::page, dashboard::file,
+        service::root, service::healthz, service::livez, service::readyz, service::cluster, metrics::metrics, overview::overview, dashboard::page, dashboard::file,
         embed::models, embed::embed, serve,
         collections::list, collections::get, collections::create, collections::update, collections::remove, collections::exists,
         collections::create_index, collections::delete_index,

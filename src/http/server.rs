@@ -8,7 +8,7 @@ use actix_web::{App, HttpServer, Resource, dev, middleware, web};
 use super::state::{ServerOptions, State};
 use super::{
     adapt, answer, audit, calibrations, collections, dashboard, duplicates, embed, facet, guard, images, map,
-    openapi, overview, payload, pictures, points, query, service, signatures, snapshots,
+    metrics, openapi, overview, payload, pictures, points, query, service, signatures, snapshots,
 };
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -73,6 +73,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(at("/livez").get(service::livez))
         .service(at("/readyz").get(service::readyz))
         .service(at("/cluster").get(service::cluster))
+        .service(at("/metrics").get(metrics::metrics))
         .service(at("/overview").get(overview::overview))
         .service(at("/dashboard").get(dashboard::page))
         .service(web::redirect("/dashboard/", "/dashboard"))
