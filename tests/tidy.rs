@@ -33,7 +33,7 @@ const LEVELS: [(&str, usize); 20] = [
 ];
 
 /// Libraries that one module alone may name.
-const OWNERS: [(&str, &[&str]); 17] = [
+const OWNERS: [(&str, &[&str]); 18] = [
     ("mimalloc", &["allocator"]),
     ("libmimalloc_sys", &["allocator"]),
     ("actix_web", &["http", "cli"]), // cli starts the runtime
@@ -46,6 +46,7 @@ const OWNERS: [(&str, &[&str]); 17] = [
     ("tokenizers", &["embed"]),
     ("pulp", &["embed", "kernels", "preprocess"]),
     ("prometheus", &["metrics"]),
+    ("turbojpeg", &["preprocess"]),
     ("quick_cache", &["embed"]),
     ("clap", &["cli"]),
     ("nalgebra", &["adapt", "verify"]),

@@ -35,7 +35,9 @@ use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
-use crate::preprocess::{Cleaning, Limits, RgbImage, Signature, Transform, decode, decoded_bytes, thumbnail};
+use crate::preprocess::{
+    Cleaning, Limits, RgbImage, Signature, Transform, decode, decode_reduced, decoded_bytes, thumbnail,
+};
 use crate::types::THUMBNAIL_SIDE;
 
 use batch::{Picture, Queue, Worker};
@@ -59,6 +61,8 @@ pub use towers::Towers;
 
 /// Up to so many texts are cut into tokens on the caller's thread, about 20 microseconds each.
 const INLINE_TEXTS: usize = 16;
+/// The longer side of a picture of which a thumbnail is made, if it is scaled down while it is decoded.
+const REDUCED_THUMBNAIL: u32 = THUMBNAIL_SIDE + THUMBNAIL_SIDE / 2;
 /// A picture up to so many bytes is hashed on the caller's thread, in under a millisecond.
 const INLINE_HASH: usize = 256 << 10;
 
@@ -468,7 +472,11 @@ impl Embedder {
         thumbnails: Thumbnails,
     ) -> Result<Embedded> {
         let decode = move |inner: &Inner, bytes: &[u8]| {
-            let picture = decode(bytes, &inner.limits)?;
+            let mut enough = inner.transform.enough();
+            if thumbnails == Thumbnails::Make {
+                enough.longer = REDUCED_THUMBNAIL;
+            }
+            let picture = decode_reduced(bytes, &inner.limits, enough)?;
             Ok((Picture::Crop(inner.transform.crop_decoded(&picture)), thumbnails.of(&picture)?))
         };
         let (vector, thumbnail) = self.decoded(lane, bytes, decode).await?;
