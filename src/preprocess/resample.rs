@@ -129,9 +129,9 @@ impl Columns {
         for ((&first, &end), out) in columns.zip(out.as_chunks_mut::<3>().0) {
             let mut sums = [0i32; BLOCK];
             for (block, pixels) in self.blocks[from..end].iter().zip(line[first..].as_chunks::<BLOCK>().0) {
-                for i in 0..BLOCK {
+                for ((sum, &value), &weight) in sums.iter_mut().zip(pixels).zip(block) {
                     // Cannot overflow: 255 times the sum of the weights' sizes is under 2^31.
-                    sums[i] = sums[i].wrapping_add(i32::from(pixels[i]).wrapping_mul(block[i]));
+                    *sum = sum.wrapping_add(i32::from(value).wrapping_mul(weight));
                 }
             }
             from = end;
@@ -146,8 +146,8 @@ impl Columns {
 #[inline(always)]
 fn halved<const N: usize, const HALF_N: usize>(sums: [i32; N]) -> [i32; HALF_N] {
     let mut half = [0; HALF_N];
-    for i in 0..HALF_N {
-        half[i] = sums[i].wrapping_add(sums[HALF_N + i]);
+    for ((half, &low), &high) in half.iter_mut().zip(&sums[..HALF_N]).zip(&sums[HALF_N..]) {
+        *half = low.wrapping_add(high);
     }
     half
 }
@@ -163,8 +163,8 @@ fn vertical(lines: &[u8], stride: usize, first_row: usize, rows: &[Taps]) -> Vec
             let mut sums = [HALF; COLUMNS];
             for (line, &weight) in lines.chunks_exact(stride).zip(&row.weights) {
                 let Some(values) = line[block * COLUMNS..].first_chunk::<COLUMNS>() else { break };
-                for i in 0..COLUMNS {
-                    sums[i] = sums[i].wrapping_add(i32::from(values[i]).wrapping_mul(weight));
+                for (sum, &value) in sums.iter_mut().zip(values) {
+                    *sum = sum.wrapping_add(i32::from(value).wrapping_mul(weight));
                 }
             }
             *out = sums.map(clip);
