@@ -29,7 +29,7 @@ impl Server {
     fn start(data_dir: &Path) -> Self {
         let began = Instant::now();
         let mut child = Command::new(env!("CARGO_BIN_EXE_lookalike"))
-            .args(["serve", "--port", "0", "--data-dir"])
+            .args(["serve", "--embed-cache-mib", "0", "--port", "0", "--data-dir"])
             .arg(data_dir)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

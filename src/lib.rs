@@ -15,6 +15,7 @@ pub mod http;
 pub mod index;
 pub mod kernels;
 pub mod measure;
+pub mod metrics;
 pub mod preprocess;
 pub mod report;
 pub mod storage;

@@ -9,10 +9,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Lowest first. A module uses only modules of lower levels.
-const LEVELS: [(&str, usize); 19] = [
+const LEVELS: [(&str, usize); 20] = [
     ("allocator", 0),
     ("error", 0),
     ("config", 1),
+    ("metrics", 1),
     ("types", 1),
     ("migrations", 2),
     ("distance", 2),
@@ -32,7 +33,7 @@ const LEVELS: [(&str, usize); 19] = [
 ];
 
 /// Libraries that one module alone may name.
-const OWNERS: [(&str, &[&str]); 15] = [
+const OWNERS: [(&str, &[&str]); 18] = [
     ("mimalloc", &["allocator"]),
     ("libmimalloc_sys", &["allocator"]),
     ("actix_web", &["http", "cli"]), // cli starts the runtime
@@ -43,7 +44,10 @@ const OWNERS: [(&str, &[&str]); 15] = [
     ("candle_nn", &["embed"]),
     ("candle_transformers", &["embed"]),
     ("tokenizers", &["embed"]),
-    ("pulp", &["embed", "kernels"]),
+    ("pulp", &["embed", "kernels", "preprocess"]),
+    ("prometheus", &["metrics"]),
+    ("turbojpeg", &["preprocess"]),
+    ("quick_cache", &["embed"]),
     ("clap", &["cli"]),
     ("nalgebra", &["adapt", "verify"]),
     ("plotters", &["cli", "report"]),

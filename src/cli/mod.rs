@@ -122,6 +122,15 @@ struct SettingsArgs {
     /// Serve other machines without a key
     #[arg(long)]
     insecure: bool,
+    /// Vectors kept for inputs that come again, MiB; 0 keeps none [default: 64]
+    #[arg(long, value_name = "MIB")]
+    embed_cache_mib: Option<usize>,
+    /// Threads that decode pictures; 0 is the cores [default: 0]
+    #[arg(long, value_name = "N")]
+    decode_threads: Option<usize>,
+    /// Pixels that may be decoded at once, MiB [default: 512]
+    #[arg(long, value_name = "MIB")]
+    decode_memory_mib: Option<usize>,
     /// Keep no small copies of ingested pictures
     #[arg(long)]
     no_thumbnails: bool,
@@ -156,6 +165,9 @@ impl SettingsArgs {
             offline: self.offline.then_some(true),
             api_key: self.api_key.clone(),
             insecure: self.insecure.then_some(true),
+            embed_cache_mib: self.embed_cache_mib,
+            decode_threads: self.decode_threads,
+            decode_memory_mib: self.decode_memory_mib,
             thumbnails: self.no_thumbnails.then_some(false),
             originals: self.originals.then_some(true),
         };

@@ -119,6 +119,9 @@ pub fn embed_options(settings: &Settings) -> EmbedOptions {
         cache_dir: settings.model_cache.clone(),
         max_batch: settings.max_batch,
         queue: settings.embed_queue,
+        decoders: settings.decode_threads,
+        decode_bytes: (settings.decode_memory_mib * MIB) as u64,
+        cache_bytes: (settings.embed_cache_mib * MIB) as u64,
         limits: preprocess::Limits {
             max_bytes: settings.max_image_mib * MIB,
             max_pixels: settings.max_image_megapixels as u64 * 1_000_000,

@@ -18,6 +18,12 @@ pub const DEFAULT_FILE: &str = "lookalike.toml";
 /// 64 MiB.
 pub const MAX_ORIGINAL_MIB: usize = 32;
 
+/// Most MiB of one memory setting, 1 TiB: more is a mistake in the unit.
+const MAX_MEMORY_MIB: usize = 1 << 20;
+
+/// Most threads that decode pictures.
+const MAX_DECODE_THREADS: usize = 256;
+
 /// Where the towers run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
@@ -97,6 +103,12 @@ pub struct Settings {
     pub max_batch: usize,
     /// Inputs that may wait for the towers; more are answered 429.
     pub embed_queue: usize,
+    /// Vectors and thumbnails kept for inputs that come again, MiB; none if 0.
+    pub embed_cache_mib: usize,
+    /// Threads that decode pictures; the cores if 0.
+    pub decode_threads: usize,
+    /// Pixels that may be decoded at once, MiB; a picture that needs more is decoded alone.
+    pub decode_memory_mib: usize,
     /// Threads that answer HTTP; the cores if 0.
     pub http_workers: usize,
     /// A collection's log is compacted when so many MiB of it, and half of it, are of no use.
@@ -133,6 +145,9 @@ impl Default for Settings {
             max_waiting_calls: 1024,
             max_batch: 8,
             embed_queue: 512,
+            embed_cache_mib: 64,
+            decode_threads: 0,
+            decode_memory_mib: 512,
             http_workers: 0,
             compact_from_mib: 8,
             min_free_disk_mib: 256,
@@ -183,6 +198,15 @@ pub struct Overrides {
     /// See [`Settings::insecure`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub insecure: Option<bool>,
+    /// See [`Settings::embed_cache_mib`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embed_cache_mib: Option<usize>,
+    /// See [`Settings::decode_threads`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decode_threads: Option<usize>,
+    /// See [`Settings::decode_memory_mib`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decode_memory_mib: Option<usize>,
     /// See [`Settings::thumbnails`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thumbnails: Option<bool>,
@@ -232,6 +256,7 @@ impl Settings {
             ("max_image_megapixels", self.max_image_megapixels),
             ("max_batch", self.max_batch),
             ("embed_queue", self.embed_queue),
+            ("decode_memory_mib", self.decode_memory_mib),
             ("max_waiting_calls", self.max_waiting_calls),
             ("compact_from_mib", self.compact_from_mib),
             ("request_timeout_secs", usize::try_from(self.request_timeout_secs).unwrap_or(usize::MAX)),
@@ -246,6 +271,16 @@ impl Settings {
                     "settings: {name} must have at least 8 characters, all of them ASCII"
                 )));
             }
+        }
+        let most = [
+            ("embed_cache_mib", self.embed_cache_mib, MAX_MEMORY_MIB),
+            ("decode_memory_mib", self.decode_memory_mib, MAX_MEMORY_MIB),
+            ("decode_threads", self.decode_threads, MAX_DECODE_THREADS),
+        ];
+        if let Some((name, value, most)) = most.iter().find(|(_, value, most)| value > most) {
+            return Err(Error::InvalidInput(format!(
+                "settings: {name} is {value}, it must be at most {most}"
+            )));
         }
         if self.originals && self.max_image_mib > MAX_ORIGINAL_MIB {
             return Err(Error::InvalidInput(format!(
@@ -285,9 +320,13 @@ mod tests {
     fn an_unknown_setting_or_a_wrong_type_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.toml");
-        for (text, named) in
-            [("prot = 1\n", "prot"), ("port = \"x\"\n", "port"), ("max_batch = 0\n", "max_batch")]
-        {
+        for (text, named) in [
+            ("prot = 1\n", "prot"),
+            ("port = \"x\"\n", "port"),
+            ("max_batch = 0\n", "max_batch"),
+            ("decode_threads = 300\n", "decode_threads"),
+            ("embed_cache_mib = -1\n", "embed_cache_mib"),
+        ] {
             std::fs::write(&file, text).unwrap();
             let error = Settings::read(Some(&file), &Overrides::default()).unwrap_err();
             assert!(error.to_string().contains(named), "{error}");

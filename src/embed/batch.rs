@@ -1,7 +1,10 @@
-//! Dynamic batching: two lanes, texts and pictures, and one thread that owns the towers. It takes
-//! what waits, up to `max_batch`; if more pictures are still being decoded it waits for them up to
-//! `max_wait`; it runs the batch and answers each item. Texts go first, so that a query waits
-//! for at most one batch of pictures; after texts the pictures get their turn, so that they move on.
+//! Dynamic batching: two lanes, queries and ingest, each of texts and pictures, and one thread that owns the
+//! towers. It takes what waits, up to `max_batch` of one lane and kind; if more pictures are still being
+//! decoded it waits for them up to `max_wait`; it runs the batch and answers each item.
+//!
+//! Texts of queries have every second turn, so that one waits for at most one batch of anything else.
+//! Of the other turns pictures of queries have every second, and within the ingest texts and pictures
+//! take turns. A turn that nobody uses is the next one's: whoever waits moves on.
 //!
 //! Source of the idea: text-embeddings-inference. Invariant: every job that is taken is answered,
 //! also when the model panics; jobs whose caller has gone are dropped unrun.
@@ -9,14 +12,16 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
+use super::Lane;
 use super::towers::Towers;
 use crate::error::{Error, Result};
+use crate::metrics::Metrics;
 use crate::preprocess::{Crop, Signature, Transform};
 
 /// The answer to one item.
@@ -35,26 +40,81 @@ pub(super) enum Picture {
     Signature(Box<Signature>),
 }
 
-struct Lanes {
+/// What waits in a lane.
+#[derive(Default)]
+struct Waiting {
     texts: VecDeque<Job<Vec<u32>>>,
     images: VecDeque<Job<Picture>>,
-    /// Whose turn it is when both lanes wait.
-    next: Lane,
+    /// Pictures handed to the decoders and not yet here.
+    decoding: usize,
+}
+
+#[derive(Default)]
+struct Lanes {
+    queries: Waiting,
+    ingest: Waiting,
+    /// The last batch was of texts of queries.
+    after_text_query: bool,
+    /// The last batch that was not of texts of queries was of pictures of queries.
+    after_image_query: bool,
+    /// The last batch of the ingest was of texts.
+    after_ingest_texts: bool,
     closed: bool,
 }
 
+impl Lanes {
+    fn of(&mut self, lane: Lane) -> &mut Waiting {
+        match lane {
+            Lane::Queries => &mut self.queries,
+            Lane::Ingest => &mut self.ingest,
+        }
+    }
+
+    /// Whose turn it is.
+    fn turn(&self) -> Option<(Lane, Kind)> {
+        let ingest = !self.ingest.texts.is_empty() || !self.ingest.images.is_empty();
+        let (texts, images) = (!self.queries.texts.is_empty(), !self.queries.images.is_empty());
+        if texts && !(self.after_text_query && (images || ingest)) {
+            Some((Lane::Queries, Kind::Text))
+        } else if images && !(self.after_image_query && ingest) {
+            Some((Lane::Queries, Kind::Picture))
+        } else if !self.ingest.texts.is_empty()
+            && !(self.after_ingest_texts && !self.ingest.images.is_empty())
+        {
+            Some((Lane::Ingest, Kind::Text))
+        } else {
+            ingest.then_some((Lane::Ingest, Kind::Picture))
+        }
+    }
+
+    fn took(&mut self, turn: (Lane, Kind)) {
+        self.after_text_query = turn == (Lane::Queries, Kind::Text);
+        match turn {
+            (Lane::Queries, Kind::Text) => {}
+            (Lane::Queries, Kind::Picture) => self.after_image_query = true,
+            (Lane::Ingest, kind) => {
+                self.after_image_query = false;
+                self.after_ingest_texts = kind == Kind::Text;
+            }
+        }
+    }
+
+    /// Something waits that goes before a batch of `lane` that is not full yet.
+    fn is_urgent(&self, lane: Lane) -> bool {
+        !self.queries.texts.is_empty() || lane == Lane::Ingest && !self.queries.images.is_empty()
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lane {
-    Texts,
-    Images,
+enum Kind {
+    Text,
+    Picture,
 }
 
 /// The queue in front of the towers. How much may enter is bounded by the permits of `mod.rs`.
 pub(super) struct Queue {
     lanes: Mutex<Lanes>,
     wake: Condvar,
-    /// Pictures handed to the decoders and not yet in their lane.
-    decoding: AtomicUsize,
     /// Smoothed microseconds of one text and of one picture, for retry hints.
     text_micros: AtomicU64,
     image_micros: AtomicU64,
@@ -63,40 +123,34 @@ pub(super) struct Queue {
 impl Queue {
     pub fn new() -> Queue {
         Queue {
-            lanes: Mutex::new(Lanes {
-                texts: VecDeque::new(),
-                images: VecDeque::new(),
-                next: Lane::Texts,
-                closed: false,
-            }),
+            lanes: Mutex::default(),
             wake: Condvar::new(),
-            decoding: AtomicUsize::new(0),
             text_micros: AtomicU64::new(1_000),
             image_micros: AtomicU64::new(10_000),
         }
     }
 
-    pub fn push_text(&self, input: Vec<u32>, answer: Answer) {
-        self.lanes.lock().texts.push_back(Job { input, answer });
+    pub fn push_text(&self, lane: Lane, input: Vec<u32>, answer: Answer) {
+        self.lanes.lock().of(lane).texts.push_back(Job { input, answer });
         self.wake.notify_one();
     }
 
     /// Announce a picture that a decoder will bring, by [`Queue::push_image`] or [`Queue::drop_image`].
-    pub fn expect_image(&self) {
-        self.decoding.fetch_add(1, Ordering::AcqRel);
+    pub fn expect_image(&self, lane: Lane) {
+        self.lanes.lock().of(lane).decoding += 1;
     }
 
-    pub fn push_image(&self, input: Picture, answer: Answer) {
+    pub fn push_image(&self, lane: Lane, input: Picture, answer: Answer) {
         let mut lanes = self.lanes.lock();
-        lanes.images.push_back(Job { input, answer });
-        self.decoding.fetch_sub(1, Ordering::AcqRel);
+        let waiting = lanes.of(lane);
+        waiting.images.push_back(Job { input, answer });
+        waiting.decoding -= 1;
         self.wake.notify_one();
     }
 
     /// The announced picture does not come: it did not decode, or its caller has gone.
-    pub fn drop_image(&self) {
-        let _lanes = self.lanes.lock(); // the worker looks at the count under this lock
-        self.decoding.fetch_sub(1, Ordering::AcqRel);
+    pub fn drop_image(&self, lane: Lane) {
+        self.lanes.lock().of(lane).decoding -= 1;
         self.wake.notify_one();
     }
 
@@ -114,41 +168,37 @@ impl Queue {
     }
 
     /// The next batch, or `None` once the queue is closed.
-    fn next_batch(&self, max_batch: usize, max_wait: Duration) -> Option<Batch> {
+    fn next_batch(&self, max_batch: usize, max_wait: Duration) -> Option<(Lane, Batch)> {
         let mut lanes = self.lanes.lock();
         loop {
             if lanes.closed {
                 return None;
             }
-            let lane = match (lanes.texts.is_empty(), lanes.images.is_empty()) {
-                (true, true) => {
-                    self.wake.wait(&mut lanes);
-                    continue;
-                }
-                (false, true) => Lane::Texts,
-                (true, false) => Lane::Images,
-                (false, false) => lanes.next,
+            let Some(turn) = lanes.turn() else {
+                self.wake.wait(&mut lanes);
+                continue;
             };
-            if lane == Lane::Texts {
-                lanes.next = Lane::Images;
-                if let Some(jobs) = take(&mut lanes.texts, max_batch) {
-                    return Some(Batch::Texts(jobs));
+            let lane = turn.0;
+            if turn.1 == Kind::Text {
+                lanes.took(turn);
+                if let Some(jobs) = take(&mut lanes.of(lane).texts, max_batch) {
+                    return Some((lane, Batch::Texts(jobs)));
                 }
                 continue;
             }
             let deadline = Instant::now() + max_wait;
-            while lanes.images.len() < max_batch
-                && lanes.texts.is_empty()
+            while lanes.of(lane).images.len() < max_batch
+                && !lanes.is_urgent(lane)
                 && !lanes.closed
-                && self.decoding.load(Ordering::Acquire) > 0
+                && lanes.of(lane).decoding > 0
                 && !self.wake.wait_until(&mut lanes, deadline).timed_out()
             {}
             if lanes.closed {
                 return None;
             }
-            lanes.next = Lane::Texts;
-            if let Some(jobs) = take(&mut lanes.images, max_batch) {
-                return Some(Batch::Images(jobs));
+            lanes.took(turn);
+            if let Some(jobs) = take(&mut lanes.of(lane).images, max_batch) {
+                return Some((lane, Batch::Images(jobs)));
             }
         }
     }
@@ -179,14 +229,15 @@ pub(super) struct Worker {
     pub transform: Transform,
     pub max_batch: usize,
     pub max_wait: Duration,
+    pub metrics: Metrics,
 }
 
 impl Worker {
     /// Run until the queue is closed.
     pub fn run(self) {
-        while let Some(batch) = self.queue.next_batch(self.max_batch, self.max_wait) {
+        while let Some((lane, batch)) = self.queue.next_batch(self.max_batch, self.max_wait) {
             let started = Instant::now();
-            let (count, average) = match batch {
+            let (kind, count, average) = match batch {
                 Batch::Texts(mut jobs) => {
                     let count = jobs.len();
                     jobs.sort_by_key(|job| job.input.len());
@@ -195,7 +246,7 @@ impl Worker {
                         let result = guarded(|| self.towers.embed_tokens(&ids));
                         answer(group, result);
                     }
-                    (count, &self.queue.text_micros)
+                    ("text", count, &self.queue.text_micros)
                 }
                 Batch::Images(jobs) => {
                     let side = self.transform.side();
@@ -219,10 +270,12 @@ impl Worker {
                         let result = guarded(|| self.towers.embed_pixels(&pixels));
                         answer(crops, result);
                     }
-                    (count, &self.queue.image_micros)
+                    ("picture", count, &self.queue.image_micros)
                 }
             };
-            let each = started.elapsed().as_micros() as u64 / count.max(1) as u64;
+            let took = started.elapsed();
+            self.metrics.ran(lane.name(), kind, count, took);
+            let each = took.as_micros() as u64 / count.max(1) as u64;
             let before = average.load(Ordering::Relaxed);
             average.store((before * 7 + each) / 8, Ordering::Relaxed);
         }
@@ -272,24 +325,24 @@ fn answer<T>(jobs: Vec<Job<T>>, result: Result<Vec<Vec<f32>>>) {
 mod tests {
     use super::*;
 
-    fn text(queue: &Queue, length: usize) -> oneshot::Receiver<Result<Vec<f32>>> {
+    fn text(queue: &Queue, lane: Lane, length: usize) -> oneshot::Receiver<Result<Vec<f32>>> {
         let (send, receive) = oneshot::channel();
-        queue.push_text(vec![1; length], send);
+        queue.push_text(lane, vec![1; length], send);
         receive
     }
 
-    fn picture(queue: &Queue, transform: &Transform) -> oneshot::Receiver<Result<Vec<f32>>> {
+    fn picture(queue: &Queue, lane: Lane, transform: &Transform) -> oneshot::Receiver<Result<Vec<f32>>> {
         let (send, receive) = oneshot::channel();
-        queue.expect_image();
+        queue.expect_image(lane);
         let crop = transform.crop_decoded(&crate::preprocess::RgbImage::new(16, 16));
-        queue.push_image(Picture::Crop(crop), send);
+        queue.push_image(lane, Picture::Crop(crop), send);
         receive
     }
 
-    fn kind(batch: Option<Batch>) -> (Lane, usize) {
+    fn kind(batch: Option<(Lane, Batch)>) -> (Lane, Kind, usize) {
         match batch {
-            Some(Batch::Texts(jobs)) => (Lane::Texts, jobs.len()),
-            Some(Batch::Images(jobs)) => (Lane::Images, jobs.len()),
+            Some((lane, Batch::Texts(jobs))) => (lane, Kind::Text, jobs.len()),
+            Some((lane, Batch::Images(jobs))) => (lane, Kind::Picture, jobs.len()),
             None => panic!("closed"),
         }
     }
@@ -298,25 +351,57 @@ mod tests {
     fn a_text_waits_for_at_most_one_batch_of_pictures_and_pictures_move_on() {
         let transform = Transform::parse(br#"{"size": 16, "crop_size": 16}"#).unwrap();
         let queue = Queue::new();
-        let pictures: Vec<_> = (0..10).map(|_| picture(&queue, &transform)).collect();
-        let first = text(&queue, 3);
-        let wait = Duration::ZERO;
-        assert_eq!(kind(queue.next_batch(4, wait)), (Lane::Texts, 1));
-        let second = text(&queue, 3);
-        assert_eq!(kind(queue.next_batch(4, wait)), (Lane::Images, 4));
-        assert_eq!(kind(queue.next_batch(4, wait)), (Lane::Texts, 1));
-        assert_eq!(kind(queue.next_batch(4, wait)), (Lane::Images, 4));
-        assert_eq!(kind(queue.next_batch(4, wait)), (Lane::Images, 2));
+        let (queries, ingest) = (Lane::Queries, Lane::Ingest);
+        let pictures: Vec<_> = (0..10).map(|_| picture(&queue, ingest, &transform)).collect();
+        let first = text(&queue, queries, 3);
+        let next = || kind(queue.next_batch(4, Duration::ZERO));
+        assert_eq!(next(), (queries, Kind::Text, 1));
+        let second = text(&queue, queries, 3);
+        assert_eq!(next(), (ingest, Kind::Picture, 4));
+        assert_eq!(next(), (queries, Kind::Text, 1));
+        assert_eq!(next(), (ingest, Kind::Picture, 4));
+        assert_eq!(next(), (ingest, Kind::Picture, 2));
         drop((pictures, first, second));
+    }
+
+    #[test]
+    fn texts_of_queries_have_every_second_turn_and_every_lane_and_kind_moves_on() {
+        let transform = Transform::parse(br#"{"size": 16, "crop_size": 16}"#).unwrap();
+        let queue = Queue::new();
+        let mut waiting = Vec::new();
+        for lane in [Lane::Ingest, Lane::Queries] {
+            for _ in 0..8 {
+                waiting.extend([text(&queue, lane, 3), picture(&queue, lane, &transform)]);
+            }
+        }
+        let (queries, ingest) = (Lane::Queries, Lane::Ingest);
+        let next = || kind(queue.next_batch(2, Duration::ZERO));
+        for expected in [
+            (queries, Kind::Text, 2),
+            (queries, Kind::Picture, 2),
+            (queries, Kind::Text, 2),
+            (ingest, Kind::Text, 2),
+            (queries, Kind::Text, 2),
+            (queries, Kind::Picture, 2),
+            (queries, Kind::Text, 2),
+            (ingest, Kind::Picture, 2),
+            (queries, Kind::Picture, 2),
+            (ingest, Kind::Text, 2),
+            (queries, Kind::Picture, 2),
+            (ingest, Kind::Picture, 2),
+            (ingest, Kind::Text, 2),
+        ] {
+            assert_eq!(next(), expected);
+        }
     }
 
     #[test]
     fn jobs_whose_caller_has_gone_are_not_run() {
         let queue = Queue::new();
-        drop(text(&queue, 3));
-        let kept = text(&queue, 4);
-        drop(text(&queue, 5));
-        assert_eq!(kind(queue.next_batch(8, Duration::ZERO)), (Lane::Texts, 1));
+        drop(text(&queue, Lane::Queries, 3));
+        let kept = text(&queue, Lane::Queries, 4);
+        drop(text(&queue, Lane::Queries, 5));
+        assert_eq!(kind(queue.next_batch(8, Duration::ZERO)), (Lane::Queries, Kind::Text, 1));
         drop(kept);
     }
 

@@ -3,10 +3,11 @@
 //!
 //! Invariant: a vector that comes out is what transformers' `CLIPModel` or
 //! `VisionTextDualEncoderModel` computes from the same checkpoint (within 1e-4, L2-normalised); a checkpoint for which that cannot be said is refused
-//! when it is loaded. Waiting work is bounded: pictures and texts each by `EmbedOptions::queue`.
+//! when it is loaded. Waiting work is bounded: in each lane pictures and texts each by `EmbedOptions::queue`.
 
 mod batch;
 mod bert;
+mod cache;
 mod clean;
 mod clip;
 mod clip_cpu;
@@ -15,6 +16,8 @@ mod device;
 mod dual;
 mod efficientnet;
 mod files;
+mod options;
+mod pool;
 mod precision;
 mod signature;
 mod spec;
@@ -23,7 +26,6 @@ mod towers;
 mod weights;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,10 +34,15 @@ use futures_util::stream;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use crate::error::{Error, Result};
-use crate::preprocess::{Cleaning, Limits, RgbImage, Signature, Transform, decode, thumbnail};
+use crate::metrics::Metrics;
+use crate::preprocess::{
+    Cleaning, Limits, RgbImage, Signature, Transform, decode, decode_reduced, decoded_bytes, thumbnail,
+};
 use crate::types::THUMBNAIL_SIDE;
 
 use batch::{Picture, Queue, Worker};
+use cache::{Cache, Key, Kind};
+use pool::{Pool, Task};
 
 pub use bert::BertConfig;
 pub use clean::TextCleaning;
@@ -45,17 +52,38 @@ pub use device::DeviceChoice;
 pub use dual::DualConfig;
 pub use efficientnet::{EfficientNet, Features};
 pub use files::model_cache;
+pub use options::EmbedOptions;
 pub use precision::PrecisionChoice;
 pub use signature::{Pooling, SignatureFeatures, SignatureInfo};
 pub use spec::ModelSpec;
 pub use text::TextEncoder;
 pub use towers::Towers;
 
-/// Bytes of pictures that one decoder may hold come to 450 MB at 50 megapixels (progressive JPEG):
-/// eight decoders bound the whole.
-const MAX_DECODERS: usize = 8;
 /// Up to so many texts are cut into tokens on the caller's thread, about 20 microseconds each.
 const INLINE_TEXTS: usize = 16;
+/// The longer side of a picture of which a thumbnail is made, if it is scaled down while it is decoded.
+const REDUCED_THUMBNAIL: u32 = THUMBNAIL_SIDE + THUMBNAIL_SIDE / 2;
+/// A picture up to so many bytes is hashed on the caller's thread, in under a millisecond.
+const INLINE_HASH: usize = 256 << 10;
+
+/// Who waits for what is embedded. Each lane has a queue of its own, and they take turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Somebody who searches.
+    Queries,
+    /// Points that are written.
+    Ingest,
+}
+
+impl Lane {
+    /// `queries` or `ingest`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Lane::Queries => "queries",
+            Lane::Ingest => "ingest",
+        }
+    }
+}
 
 /// Environment variables that must stand before the first model is loaded, unless the operator has
 /// set them; only `main`, before any thread exists, can set them soundly.
@@ -67,71 +95,6 @@ const INLINE_TEXTS: usize = 16;
 pub fn thread_settings() -> [(&'static str, String); 2] {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     [("CANDLE_NUM_THREADS", "1".to_string()), ("RAYON_NUM_THREADS", cores.to_string())]
-}
-
-/// How a model is loaded and run.
-#[derive(Debug, Clone)]
-pub struct EmbedOptions {
-    /// Where the towers run.
-    pub device: DeviceChoice,
-    /// The numbers that the towers calculate with.
-    pub precision: PrecisionChoice,
-    /// Never fetch from the hub; use its cache only.
-    pub offline: bool,
-    /// The hub's cache; its own default (`HF_HOME`, else `~/.cache/huggingface`) if `None`.
-    pub cache_dir: Option<PathBuf>,
-    /// Items in one run of a tower, 1 to 256.
-    pub max_batch: usize,
-    /// How long a started batch of pictures waits for those being decoded, at most 1 s.
-    pub max_wait: Duration,
-    /// Pictures that may wait or be decoded at once, and the same number of texts; 1 to 100,000.
-    /// A picture takes 3 * `image_size`^2 bytes: 150 kB at 224 pixels.
-    pub queue: usize,
-    /// Threads that decode pictures, 1 to 8; the number of cores if 0.
-    pub decoders: usize,
-    /// What a picture may cost.
-    pub limits: Limits,
-    /// Clean-up of texts before tokenizing.
-    pub cleaning: TextCleaning,
-}
-
-impl Default for EmbedOptions {
-    fn default() -> Self {
-        EmbedOptions {
-            device: DeviceChoice::Auto,
-            precision: PrecisionChoice::F32,
-            offline: false,
-            cache_dir: None,
-            max_batch: 8,
-            max_wait: Duration::from_millis(2),
-            queue: 512,
-            decoders: 0,
-            limits: Limits::default(),
-            cleaning: TextCleaning::Off,
-        }
-    }
-}
-
-impl EmbedOptions {
-    fn check(&self) -> Result<()> {
-        let bounds = [
-            ("max_batch", self.max_batch, 1, 256),
-            ("queue", self.queue, 1, 100_000),
-            ("decoders", self.decoders, 0, 8),
-        ];
-        for (name, value, low, high) in bounds {
-            if !(low..=high).contains(&value) {
-                return Err(Error::InvalidInput(format!("{name} is {value}; expected {low} to {high}")));
-            }
-        }
-        if self.max_wait > Duration::from_secs(1) {
-            return Err(Error::InvalidInput(format!(
-                "max_wait is {:?}; expected at most 1 s",
-                self.max_wait
-            )));
-        }
-        Ok(())
-    }
 }
 
 /// What there is to know of a loaded model.
@@ -166,10 +129,13 @@ struct Inner {
     transform: Transform,
     limits: Limits,
     queue: Arc<Queue>,
-    decoders: rayon::ThreadPool,
+    decoders: Pool,
+    cache: Cache,
+    metrics: Metrics,
     capacity: usize,
-    text_slots: Semaphore,
-    image_slots: Semaphore,
+    /// By [`Lane`].
+    text_slots: [Semaphore; 2],
+    image_slots: [Semaphore; 2],
     /// Items of one request that wait at a time; the rest stays with the request.
     window: usize,
 }
@@ -259,14 +225,12 @@ impl Embedder {
         transform: Transform,
         options: &EmbedOptions,
     ) -> Result<Embedder> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let decoders = if options.decoders == 0 { cores } else { options.decoders }.min(MAX_DECODERS);
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(decoders)
-            .thread_name(|i| format!("decode-{i}"))
-            .panic_handler(|_| tracing::error!("a picture decoder panicked"))
-            .build()
-            .map_err(|e| Error::Internal(format!("the decoder threads cannot start: {e}")))?;
+        let threads = options.decode_threads();
+        let pool = Pool::start(threads, options.decode_bytes)?;
+        let metrics = Metrics::new()?;
+        let cleaning = format!("{:?}", options.cleaning);
+        let model = [info.fingerprint.as_str(), info.precision, &cleaning];
+        let cache = Cache::new(options.cache_bytes, &model, metrics.clone())?;
         let queue = Arc::new(Queue::new());
         let worker = Worker {
             queue: queue.clone(),
@@ -274,6 +238,7 @@ impl Embedder {
             transform: transform.clone(),
             max_batch: options.max_batch,
             max_wait: options.max_wait,
+            metrics: metrics.clone(),
         };
         std::thread::Builder::new()
             .name("towers".into())
@@ -286,10 +251,12 @@ impl Embedder {
             limits: options.limits,
             queue,
             decoders: pool,
+            cache,
+            metrics,
             capacity: options.queue,
-            text_slots: Semaphore::new(options.queue),
-            image_slots: Semaphore::new(options.queue),
-            window: (2 * options.max_batch + decoders).min(options.queue),
+            text_slots: [Semaphore::new(options.queue), Semaphore::new(options.queue)],
+            image_slots: [Semaphore::new(options.queue), Semaphore::new(options.queue)],
+            window: (2 * options.max_batch + threads).min(options.queue),
         })))
     }
 
@@ -298,22 +265,50 @@ impl Embedder {
         &self.0.info
     }
 
+    /// What is counted while it works.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// Bytes that the cache holds.
+    pub fn cache_bytes(&self) -> u64 {
+        self.0.cache.bytes()
+    }
+
+    /// Bytes of pixels that are being decoded.
+    pub fn decode_bytes(&self) -> u64 {
+        self.0.decoders.bytes()
+    }
+
     /// Texts and pictures that wait or are being worked on.
     pub fn queue_depth(&self) -> usize {
-        let (texts, images) = self.waiting();
+        self.queue_depth_of(Lane::Queries) + self.queue_depth_of(Lane::Ingest)
+    }
+
+    /// The same of one lane.
+    pub fn queue_depth_of(&self, lane: Lane) -> usize {
+        let (texts, images) = self.waiting(lane);
         texts + images
     }
 
-    fn waiting(&self) -> (usize, usize) {
-        let of = |slots: &Semaphore| self.0.capacity - slots.available_permits().min(self.0.capacity);
+    fn waiting(&self, lane: Lane) -> (usize, usize) {
+        let of = |slots: &[Semaphore; 2]| {
+            self.0.capacity - slots[lane as usize].available_permits().min(self.0.capacity)
+        };
         (of(&self.0.text_slots), of(&self.0.image_slots))
     }
 
-    /// Reserve room for `count` items in a lane.
-    fn admit<'a>(&'a self, slots: &'a Semaphore, count: usize, what: &str) -> Result<SemaphorePermit<'a>> {
-        slots.try_acquire_many(count as u32).map_err(|_| {
+    /// Reserve room for `count` items of a kind in a lane.
+    fn admit<'a>(
+        &'a self,
+        lane: Lane,
+        slots: &'a [Semaphore; 2],
+        count: usize,
+        what: &str,
+    ) -> Result<SemaphorePermit<'a>> {
+        slots[lane as usize].try_acquire_many(count as u32).map_err(|_| {
             // `count` is at most the window, which is at most 100,000
-            let (texts, images) = self.waiting();
+            let (texts, images) = self.waiting(lane);
             Error::Overloaded {
                 what: format!("the queue of {what} to embed is full ({} items)", self.0.capacity),
                 retry_after_secs: self.0.queue.drain_secs(texts, images),
@@ -321,49 +316,87 @@ impl Embedder {
         })
     }
 
+    /// [`Embedder::embed_texts_in`] the lane of queries.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn embed_texts(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
+        self.embed_texts_in(Lane::Queries, texts).await
+    }
+
     /// Embed texts, in order. An empty text is allowed. Texts beyond the context length are cut.
     ///
     /// Returns one unit vector of `info().dimension` a text. A request of any size is worked off
-    /// piece by piece; only its current piece counts towards the queue.
+    /// piece by piece; only its current piece counts towards the queue, and what is in the cache does not.
     ///
     /// # Errors
     /// `Overloaded` if the queue is full, `Unavailable` if the worker has ended, `Internal` if the
     /// model fails.
-    pub async fn embed_texts(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
-        if texts.is_empty() {
-            return Ok(Vec::new());
+    pub async fn embed_texts_in(&self, lane: Lane, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
+        let mut vectors = vec![Vec::new(); texts.len()];
+        let cache = &self.0.cache;
+        let (mut keys, mut places, mut left) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, text) in texts.into_iter().enumerate() {
+            let key = if cache.is_on() { cache.key(Kind::Text, text.as_bytes()) } else { Key::default() };
+            match cache.get(&key) {
+                Some(found) => vectors[at].clone_from(&found.vector),
+                None => {
+                    keys.push(key);
+                    places.push(at);
+                    left.push(text);
+                }
+            }
         }
-        let window = texts.len().min(self.0.window);
-        let _room = self.admit(&self.0.text_slots, window, "texts")?;
-        let mut tokens = self.tokenize(texts).await?.into_iter().enumerate().collect::<Vec<_>>();
-        tokens.sort_by_key(|(_, ids)| ids.len()); // alike lengths meet in one batch
-        let order: Vec<usize> = tokens.iter().map(|(at, _)| *at).collect();
-        let mut vectors = vec![Vec::new(); order.len()];
-        let mut answers = stream::iter(tokens).map(|(_, ids)| self.embed_tokens(ids)).buffered(window);
+        if left.is_empty() {
+            return Ok(vectors);
+        }
+        let window = left.len().min(self.0.window);
+        let _room = self.admit(lane, &self.0.text_slots, window, "texts")?;
+        let tokens = self.tokenize(lane, left).await?;
+        let mut tokens: Vec<_> = tokens.into_iter().zip(keys).zip(places).collect();
+        tokens.sort_by_key(|((ids, _), _)| ids.len()); // alike lengths meet in one batch
+        let order: Vec<usize> = tokens.iter().map(|(_, at)| *at).collect();
+        let embed = |((ids, key), _): ((Vec<u32>, Key), usize)| async move {
+            cache.get_or_make(&key, self.embed_tokens(lane, ids)).await
+        };
+        let mut answers = stream::iter(tokens).map(embed).buffered(window);
         for at in order {
-            if let Some(vector) = answers.next().await {
-                vectors[at] = vector?;
+            if let Some(embedded) = answers.next().await {
+                vectors[at] = taken(embedded?).vector;
             }
         }
         Ok(vectors)
     }
 
-    async fn tokenize(&self, texts: Vec<String>) -> Result<Vec<Vec<u32>>> {
+    async fn tokenize(&self, lane: Lane, texts: Vec<String>) -> Result<Vec<Vec<u32>>> {
         if texts.len() <= INLINE_TEXTS {
             return texts.iter().map(|text| self.0.text.encode(text)).collect();
         }
-        let (send, receive) = oneshot::channel();
         let inner = self.0.clone();
-        self.0.decoders.spawn(move || {
-            let _ = send.send(texts.iter().map(|text| inner.text.encode(text)).collect());
-        });
-        receive.await.unwrap_or_else(|_| Err(stopped()))
+        self.on_pool(lane, move || texts.iter().map(|text| inner.text.encode(text)).collect()).await?
     }
 
-    async fn embed_tokens(&self, ids: Vec<u32>) -> Result<Vec<f32>> {
+    /// Work without pixels on the decoders' threads; it is left undone if its caller goes.
+    async fn on_pool<T: Send + 'static>(
+        &self,
+        lane: Lane,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
         let (send, receive) = oneshot::channel();
-        self.0.queue.push_text(ids, send);
-        receive.await.unwrap_or_else(|_| Err(stopped()))
+        let run = move || {
+            if !send.is_closed() {
+                let _ = send.send(work());
+            }
+        };
+        self.0.decoders.run(lane, Task { bytes: 0, abandoned: Box::new(|| false), run: Box::new(run) });
+        receive.await.map_err(|_| stopped())
+    }
+
+    async fn embed_tokens(&self, lane: Lane, ids: Vec<u32>) -> Result<Embedded> {
+        let (send, receive) = oneshot::channel();
+        self.0.queue.push_text(lane, ids, send);
+        let vector = receive.await.unwrap_or_else(|_| Err(stopped()))?;
+        Ok(Embedded { vector, thumbnail: None })
     }
 
     /// Embed pictures (files: JPEG, PNG, WebP, GIF), in order.
@@ -375,16 +408,17 @@ impl Embedder {
     /// # Errors
     /// `Overloaded` if the queue is full, `Unavailable` if the worker has ended.
     pub async fn embed_images(&self, images: Vec<Vec<u8>>) -> Result<Vec<Result<Vec<f32>>>> {
-        let embedded = self.embed_pictures(images, Thumbnails::Skip).await?;
+        let embedded = self.embed_pictures(Lane::Queries, images, Thumbnails::Skip).await?;
         Ok(embedded.into_iter().map(|one| one.map(|one| one.vector)).collect())
     }
 
-    /// The same with small copies of the pictures.
+    /// The same in any lane, with small copies of the pictures.
     ///
     /// # Errors
     /// As [`Embedder::embed_images`].
     pub async fn embed_pictures(
         &self,
+        lane: Lane,
         images: Vec<Vec<u8>>,
         thumbnails: Thumbnails,
     ) -> Result<Vec<Result<Embedded>>> {
@@ -392,10 +426,10 @@ impl Embedder {
             return Ok(Vec::new());
         }
         let window = images.len().min(self.0.window);
-        let _room = self.admit(&self.0.image_slots, window, "pictures")?;
+        let _room = self.admit(lane, &self.0.image_slots, window, "pictures")?;
         let mut embedded = Vec::with_capacity(images.len());
         let mut answers =
-            stream::iter(images).map(|bytes| self.embed_picture(bytes, thumbnails)).buffered(window);
+            stream::iter(images).map(|bytes| self.embed_picture(lane, bytes, thumbnails)).buffered(window);
         while let Some(answer) = answers.next().await {
             match answer {
                 Err(error @ Error::Unavailable(_)) => return Err(error),
@@ -405,12 +439,47 @@ impl Embedder {
         Ok(embedded)
     }
 
-    async fn embed_picture(&self, bytes: Vec<u8>, thumbnails: Thumbnails) -> Result<Embedded> {
+    async fn embed_picture(&self, lane: Lane, bytes: Vec<u8>, thumbnails: Thumbnails) -> Result<Embedded> {
+        let cache = &self.0.cache;
+        if !cache.is_on() {
+            return self.decode_and_embed(lane, bytes.into(), thumbnails).await;
+        }
+        let bytes: Arc<[u8]> = bytes.into();
+        let keys = |inner: &Inner, bytes: &[u8]| {
+            [Kind::Picture, Kind::PictureWithThumbnail].map(|kind| inner.cache.key(kind, bytes))
+        };
+        let [plain, with_thumbnail] = if bytes.len() <= INLINE_HASH {
+            keys(&self.0, &bytes)
+        } else {
+            let (inner, bytes) = (self.0.clone(), bytes.clone());
+            self.on_pool(lane, move || keys(&inner, &bytes)).await?
+        };
+        let key = match thumbnails {
+            Thumbnails::Make => with_thumbnail,
+            // A vector is the same with its thumbnail.
+            Thumbnails::Skip => match cache.get(&with_thumbnail) {
+                Some(found) => return Ok(Embedded { vector: found.vector.clone(), thumbnail: None }),
+                None => plain,
+            },
+        };
+        cache.get_or_make(&key, self.decode_and_embed(lane, bytes, thumbnails)).await.map(taken)
+    }
+
+    async fn decode_and_embed(
+        &self,
+        lane: Lane,
+        bytes: Arc<[u8]>,
+        thumbnails: Thumbnails,
+    ) -> Result<Embedded> {
         let decode = move |inner: &Inner, bytes: &[u8]| {
-            let picture = decode(bytes, &inner.limits)?;
+            let mut enough = inner.transform.enough();
+            if thumbnails == Thumbnails::Make {
+                enough.longer = REDUCED_THUMBNAIL;
+            }
+            let picture = decode_reduced(bytes, &inner.limits, enough)?;
             Ok((Picture::Crop(inner.transform.crop_decoded(&picture)), thumbnails.of(&picture)?))
         };
-        let (vector, thumbnail) = self.decoded(bytes, decode).await?;
+        let (vector, thumbnail) = self.decoded(lane, bytes, decode).await?;
         Ok(Embedded { vector, thumbnail })
     }
 
@@ -424,6 +493,7 @@ impl Embedder {
     /// As [`Embedder::embed_images`]; `InvalidInput` if the model makes no such features.
     pub async fn signatures(
         &self,
+        lane: Lane,
         images: Vec<Vec<u8>>,
         thumbnails: Thumbnails,
     ) -> Result<Vec<Result<SignatureFeatures>>> {
@@ -437,10 +507,10 @@ impl Embedder {
             return Ok(Vec::new());
         }
         let window = images.len().min(self.0.window);
-        let _room = self.admit(&self.0.image_slots, window, "pictures")?;
+        let _room = self.admit(lane, &self.0.image_slots, window, "pictures")?;
         let mut found = Vec::with_capacity(images.len());
         let mut answers =
-            stream::iter(images).map(|bytes| self.signature(bytes, thumbnails)).buffered(window);
+            stream::iter(images).map(|bytes| self.signature(lane, bytes, thumbnails)).buffered(window);
         while let Some(answer) = answers.next().await {
             match answer {
                 Err(error @ Error::Unavailable(_)) => return Err(error),
@@ -450,7 +520,12 @@ impl Embedder {
         Ok(found)
     }
 
-    async fn signature(&self, bytes: Vec<u8>, thumbnails: Thumbnails) -> Result<SignatureFeatures> {
+    async fn signature(
+        &self,
+        lane: Lane,
+        bytes: Vec<u8>,
+        thumbnails: Thumbnails,
+    ) -> Result<SignatureFeatures> {
         let decode = move |inner: &Inner, bytes: &[u8]| {
             let picture = decode(bytes, &inner.limits)?;
             let signature = Signature::find(&picture, Cleaning::default())
@@ -458,42 +533,58 @@ impl Embedder {
             let quality = signature.quality();
             Ok((Picture::Signature(Box::new(signature)), (quality, thumbnails.of(&picture)?)))
         };
-        let (features, (quality, thumbnail)) = self.decoded(bytes, decode).await?;
+        let (features, (quality, thumbnail)) = self.decoded(lane, bytes.into(), decode).await?;
         Ok(SignatureFeatures { features, quality, thumbnail })
     }
 
     /// Has a picture decoded on the pool and answered by the towers; what else decoding found comes along.
     async fn decoded<T: Send + 'static>(
         &self,
-        bytes: Vec<u8>,
+        lane: Lane,
+        bytes: Arc<[u8]>,
         decode: impl FnOnce(&Inner, &[u8]) -> Result<(Picture, T)> + Send + 'static,
     ) -> Result<(Vec<f32>, T)> {
         let (send, receive) = oneshot::channel();
         let (send_found, found) = oneshot::channel();
         let inner = self.0.clone();
-        inner.queue.clone().expect_image();
-        self.0.decoders.spawn(move || {
+        let held = decoded_bytes(&bytes, &inner.limits);
+        // While it waits for bytes a task learns by this that its caller has gone.
+        let caller = Arc::new(());
+        let waiting = Arc::downgrade(&caller);
+        inner.queue.expect_image(lane);
+        let run = move || {
             if send.is_closed() {
-                return inner.queue.drop_image(); // its caller has gone
+                return inner.queue.drop_image(lane); // its caller has gone
             }
-            match catch_unwind(AssertUnwindSafe(|| decode(&inner, &bytes))) {
+            let started = Instant::now();
+            let outcome = catch_unwind(AssertUnwindSafe(|| decode(&inner, &bytes)));
+            inner.metrics.decoded(started.elapsed());
+            match outcome {
                 Ok(Ok((picture, found))) => {
                     let _ = send_found.send(found);
-                    inner.queue.push_image(picture, send);
+                    inner.queue.push_image(lane, picture, send);
                 }
                 Ok(Err(error)) => {
-                    inner.queue.drop_image();
+                    inner.queue.drop_image(lane);
                     let _ = send.send(Err(error));
                 }
                 Err(_) => {
-                    inner.queue.drop_image();
+                    inner.queue.drop_image(lane);
                     let _ = send.send(Err(Error::InvalidInput("the picture cannot be decoded".into())));
                 }
             }
-        });
+        };
+        let abandoned = Box::new(move || waiting.strong_count() == 0);
+        self.0.decoders.run(lane, Task { bytes: held, abandoned, run: Box::new(run) });
         let values = receive.await.unwrap_or_else(|_| Err(stopped()))?;
+        drop(caller);
         Ok((values, found.await.map_err(|_| stopped())?))
     }
+}
+
+/// What nobody else holds without copying it.
+fn taken(embedded: Arc<Embedded>) -> Embedded {
+    Arc::try_unwrap(embedded).unwrap_or_else(|shared| (*shared).clone())
 }
 
 fn stopped() -> Error {

@@ -10,6 +10,7 @@ use super::draft::{Content, Inference};
 use super::{Cancel, Engine};
 use crate::adapt::{self, Labelled, MAX_DIMENSION, MAX_POINTS, Modality, Plan};
 use crate::collection::{HeadVersion, LabelledPoints};
+use crate::embed::Lane;
 use crate::error::{Error, Result};
 use crate::types::{CollectionName, Distance, JsonPath, VectorName};
 
@@ -185,7 +186,7 @@ impl Engine {
                 inferences.push(Inference { model: None, content: Content::Text(word), choices, place });
             }
         }
-        let vectors = self.embed_each(inferences).await?.into_iter().collect::<Result<_>>()?;
+        let vectors = self.embed_each(Lane::Ingest, inferences).await?.into_iter().collect::<Result<_>>()?;
         Ok(Labelled { vectors, labels })
     }
 }

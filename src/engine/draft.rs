@@ -6,7 +6,7 @@ use super::Engine;
 use super::choices::Choices;
 use super::pictures::pictured;
 use crate::collection::Collection;
-use crate::embed::{Embedded, Thumbnails};
+use crate::embed::{Embedded, Lane, Thumbnails};
 use crate::error::{Error, Result};
 use crate::types::{CollectionName, Payload, PicturePolicy, Pictures, Point, PointId, VectorName};
 
@@ -168,7 +168,7 @@ impl Engine {
             let pictures = Pictures { thumbnail: None, original };
             dense.push((Point { id: draft.id, vectors, payload: draft.payload }, pictures, wanted));
         }
-        let mut embedded = self.embed_pictured(inferences, policy.into()).await?.into_iter();
+        let mut embedded = self.embed_pictured(Lane::Ingest, inferences, policy.into()).await?.into_iter();
         let (mut points, mut failures) = (Vec::with_capacity(dense.len()), Vec::new());
         for (index, (mut point, mut pictures, wanted)) in dense.into_iter().enumerate() {
             let mut failed = None;
@@ -195,14 +195,15 @@ impl Engine {
 
     /// One vector per inference, in order; an item that cannot be embedded is an error of its
     /// own. The outer error is the model's: unknown, overloaded, stopping.
-    pub async fn embed_each(&self, inferences: Vec<Inference>) -> Result<Vec<Result<Vec<f32>>>> {
-        let embedded = self.embed_pictured(inferences, Thumbnails::Skip).await?;
+    pub async fn embed_each(&self, lane: Lane, inferences: Vec<Inference>) -> Result<Vec<Result<Vec<f32>>>> {
+        let embedded = self.embed_pictured(lane, inferences, Thumbnails::Skip).await?;
         Ok(embedded.into_iter().map(|one| one.map(|one| one.vector)).collect())
     }
 
     /// The same with a small copy of each picture that is alone in its inference.
     async fn embed_pictured(
         &self,
+        lane: Lane,
         inferences: Vec<Inference>,
         thumbnails: Thumbnails,
     ) -> Result<Vec<Result<Embedded>>> {
@@ -218,22 +219,23 @@ impl Engine {
             plans.push((inference.place, parts));
         }
         let embedder = &self.shared.embedder;
-        let text_vectors =
-            async { if texts.is_empty() { Ok(Vec::new()) } else { embedder.embed_texts(texts).await } };
-        let pictures = embedder.embed_pictures(images, thumbnails);
+        let text_vectors = async {
+            if texts.is_empty() { Ok(Vec::new()) } else { embedder.embed_texts_in(lane, texts).await }
+        };
+        let pictures = embedder.embed_pictures(lane, images, thumbnails);
         let (texts, mut images) = futures_util::future::try_join(text_vectors, pictures).await?;
-        let mut resolve = |(place, parts): (String, Vec<(Lane, f32)>)| {
+        let mut resolve = |(place, parts): (String, Vec<(Place, f32)>)| {
             let mut vectors = Vec::with_capacity(parts.len());
             for (lane, weight) in &parts {
                 let vector = match *lane {
-                    Lane::Text(i) => &texts[i],
-                    Lane::Image(i) => &images[i].as_ref().map_err(|error| error.clone().at(&place))?.vector,
+                    Place::Text(i) => &texts[i],
+                    Place::Image(i) => &images[i].as_ref().map_err(|error| error.clone().at(&place))?.vector,
                 };
                 vectors.push((vector, *weight));
             }
             let vector = mix(&vectors, &place)?;
             let thumbnail = match parts[..] {
-                [(Lane::Image(i), _)] => images[i].as_mut().ok().and_then(|one| one.thumbnail.take()),
+                [(Place::Image(i), _)] => images[i].as_mut().ok().and_then(|one| one.thumbnail.take()),
                 _ => None,
             };
             Ok(Embedded { vector, thumbnail })
@@ -246,7 +248,7 @@ impl Engine {
         match source {
             VectorSource::Dense(vector) => Ok(vector),
             VectorSource::Inference(inference) => self
-                .embed_each(vec![inference])
+                .embed_each(Lane::Queries, vec![inference])
                 .await?
                 .pop()
                 .unwrap_or_else(|| Err(Error::Internal("the model answered nothing".into()))),
@@ -266,7 +268,7 @@ impl Engine {
 }
 
 /// Where a part's vector will be found.
-enum Lane {
+enum Place {
     Text(usize),
     Image(usize),
 }
@@ -274,17 +276,17 @@ enum Lane {
 fn collect(
     content: Content,
     weight: f32,
-    parts: &mut Vec<(Lane, f32)>,
+    parts: &mut Vec<(Place, f32)>,
     texts: &mut Vec<String>,
     images: &mut Vec<Vec<u8>>,
 ) {
     match content {
         Content::Text(text) => {
-            parts.push((Lane::Text(texts.len()), weight));
+            parts.push((Place::Text(texts.len()), weight));
             texts.push(text);
         }
         Content::Image(bytes) => {
-            parts.push((Lane::Image(images.len()), weight));
+            parts.push((Place::Image(images.len()), weight));
             images.push(bytes);
         }
         Content::Mix(inner) => {

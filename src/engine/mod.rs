@@ -11,6 +11,7 @@ mod fusion;
 mod groups;
 mod import;
 mod map;
+mod metrics;
 mod overview;
 mod pictures;
 mod search;

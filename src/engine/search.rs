@@ -9,6 +9,7 @@ use super::Engine;
 use super::draft::{Inference, VectorSource};
 use super::wanted::{Example, Search, Strategy, Wanted};
 use crate::collection::{Collection, Examples, Fields, Ordered, Query, Scroll};
+use crate::embed::Lane;
 use crate::error::{Error, Result};
 use crate::index::Mode;
 use crate::types::{CollectionName, Condition, Distance, Filter, PointId, Record, ScoredPoint, check_vector};
@@ -138,7 +139,7 @@ impl Engine {
                 places.push((example, number));
             }
         }
-        let vectors = self.embed_each(distinct).await?;
+        let vectors = self.embed_each(Lane::Queries, distinct).await?;
         for (example, number) in places {
             let modality = example.inference().and_then(|inference| {
                 inference.choices.head.resolve(super::HeadUse::ByKind, Some(&inference.content))

@@ -10,11 +10,14 @@ use super::body::JsonBody;
 use super::state::State;
 use super::wire::answers;
 use super::wire::inference;
+use crate::embed::Lane;
 use crate::engine::{Choices, Content, Inference};
 use crate::error::{Error, Result};
 
 /// Most inputs of one call.
 const MAX_INPUTS: usize = 1024;
+/// Up to so many inputs go with the queries, more with what is ingested: they are not waited for by eye.
+const INTERACTIVE: usize = 8;
 
 /// `POST /embed`
 #[derive(Debug, Deserialize, ToSchema)]
@@ -56,8 +59,9 @@ pub async fn embed(clock: Clock, state: web::Data<State>, body: JsonBody<EmbedBo
                 Ok(inference)
             };
             let inferences = inputs.into_iter().enumerate().map(read).collect::<Result<Vec<_>>>()?;
-            let vectors =
-                state.engine.embed_each(inferences).await?.into_iter().collect::<Result<Vec<_>>>()?;
+            let lane = if inferences.len() <= INTERACTIVE { Lane::Queries } else { Lane::Ingest };
+            let vectors = state.engine.embed_each(lane, inferences).await?;
+            let vectors = vectors.into_iter().collect::<Result<Vec<_>>>()?;
             let model = state.engine.model();
             Ok(json!({"embeddings": vectors, "model": model.name, "dimension": model.dimension}))
         })

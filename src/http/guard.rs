@@ -10,8 +10,8 @@ use actix_web::{Error as ActixError, ResponseError, web};
 use subtle::ConstantTimeEq;
 
 use super::answer::Failed;
-use super::dashboard;
 use super::state::{ServerOptions, State};
+use super::{dashboard, metrics};
 use crate::error::{Error, Result};
 
 /// What a request may do.
@@ -33,13 +33,16 @@ pub async fn check(
         Some(state) => allow(&request, &state.options),
         None => Err(Error::Internal("the server has no state".into())),
     };
-    match allowed {
-        Ok(()) => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
+    let count = metrics::Count::start(&request);
+    let answer = match allowed {
+        Ok(()) => next.call(request).await.map(ServiceResponse::map_into_boxed_body)?,
         Err(error) => {
             let response = Failed(error).error_response();
-            Ok(request.into_response(response))
+            request.into_response(response)
         }
-    }
+    };
+    count.end(&answer);
+    Ok(answer)
 }
 
 fn allow(request: &ServiceRequest, options: &ServerOptions) -> Result<()> {

@@ -16,6 +16,7 @@ mod guard;
 mod images;
 mod import;
 mod map;
+mod metrics;
 mod openapi;
 mod overview;
 mod payload;

@@ -6,7 +6,7 @@ use utoipa::openapi::{ContentBuilder, Ref, Response, ResponseBuilder};
 
 use super::{
     adapt, audit, calibrations, collections, dashboard, duplicates, embed, facet, images, import, map,
-    overview, payload, pictures, points, query, service, signatures, snapshots, tasks,
+    metrics, overview, payload, pictures, points, query, service, signatures, snapshots, tasks,
 };
 
 #[derive(OpenApi)]
@@ -17,7 +17,7 @@ use super::{
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     paths(
-        service::root, service::healthz, service::livez, service::readyz, service::cluster, overview::overview, dashboard::page, dashboard::file,
+        service::root, service::healthz, service::livez, service::readyz, service::cluster, metrics::metrics, overview::overview, dashboard::page, dashboard::file,
         embed::models, embed::embed, serve,
         collections::list, collections::get, collections::create, collections::update, collections::remove, collections::exists,
         collections::create_index, collections::delete_index,

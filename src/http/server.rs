@@ -8,7 +8,8 @@ use actix_web::{App, HttpServer, Resource, dev, middleware, web};
 use super::state::{ServerOptions, State};
 use super::{
     adapt, answer, audit, calibrations, collections, dashboard, duplicates, embed, facet, guard, images,
-    import, map, openapi, overview, payload, pictures, points, query, service, signatures, snapshots, tasks,
+    import, map, metrics, openapi, overview, payload, pictures, points, query, service, signatures,
+    snapshots, tasks,
 };
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -46,6 +47,8 @@ pub fn bind(engine: Engine, options: ServerOptions) -> Result<Bound> {
             .default_service(web::to(answer::no_such_path))
     })
     .max_connections(MAX_CONNECTIONS)
+    // A client that closes its connection has gone: its handler is dropped, and what it waits for with it.
+    .h1_allow_half_closed(false)
     .client_request_timeout(HEADER_TIMEOUT)
     .shutdown_timeout(SHUTDOWN_SECS);
     if workers > 0 {
@@ -71,6 +74,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(at("/livez").get(service::livez))
         .service(at("/readyz").get(service::readyz))
         .service(at("/cluster").get(service::cluster))
+        .service(at("/metrics").get(metrics::metrics))
         .service(at("/overview").get(overview::overview))
         .service(at("/dashboard").get(dashboard::page))
         .service(web::redirect("/dashboard/", "/dashboard"))

@@ -1,6 +1,7 @@
 //! Picture formats by their first bytes, and the check that a file is whole before it is decoded:
 //! decoders fill the missing part of a truncated JPEG with grey and call it a success.
 
+use super::decode::Limits;
 use crate::error::{Error, Result};
 
 /// What the server accepts, for error texts.
@@ -136,6 +137,86 @@ fn check_webp(bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Bytes that decoding a file will hold at most, told by its header: the pixels as the codec makes them, a
+/// copy as 8-bit RGB where they are something else, and what the codec keeps beside them. 0 for what
+/// [`decode`](super::decode()) refuses before it makes a pixel.
+pub fn decoded_bytes(bytes: &[u8], limits: &Limits) -> u64 {
+    let header = match Format::sniff(bytes) {
+        Ok(Format::Jpeg) => jpeg_header(bytes),
+        Ok(Format::Png) => png_header(bytes),
+        Ok(Format::WebP) => webp_header(bytes),
+        Ok(Format::Gif) => gif_header(bytes),
+        Err(_) => None,
+    };
+    let Some((width, height, per_pixel)) = header else { return 0 };
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > limits.max_pixels { 0 } else { pixels * per_pixel }
+}
+
+/// Width, height, bytes a pixel: RGB; of a progressive one also its coefficients, 16 bits each.
+fn jpeg_header(bytes: &[u8]) -> Option<(u32, u32, u64)> {
+    let mut at = 2;
+    loop {
+        at += bytes.get(at..)?.iter().position(|&b| b == 0xFF)?;
+        match *bytes.get(at + 1)? {
+            0xFF => at += 1,
+            0x00 | 0x01 | 0xD0..=0xD8 => at += 2,
+            marker => {
+                let length = usize::from(u16::from_be_bytes([*bytes.get(at + 2)?, *bytes.get(at + 3)?]));
+                if matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC) {
+                    let &[h0, h1, w0, w1, components] = bytes.get(at + 5..at + 10)? else { return None };
+                    let components = u64::from(components);
+                    let kept = if matches!(marker, 0xC2 | 0xC6 | 0xCA | 0xCE) { 2 * components } else { 0 };
+                    let copy = if components == 4 { 4 } else { 0 };
+                    let (width, height) = (u16::from_be_bytes([w0, w1]), u16::from_be_bytes([h0, h1]));
+                    return Some((width.into(), height.into(), 3 + kept + copy));
+                }
+                at += 2 + length.max(2);
+            }
+        }
+    }
+}
+
+/// Bytes a pixel of the colour type in its bit depth, and a copy as RGB where that is another.
+fn png_header(bytes: &[u8]) -> Option<(u32, u32, u64)> {
+    let &[w0, w1, w2, w3, h0, h1, h2, h3, depth, colour] = bytes.get(16..26)? else { return None };
+    // A palette or grey of few bits may become RGBA of 8 bits.
+    let channels = match colour {
+        0 => 1,
+        2 => 3,
+        4 => 2,
+        _ => 4,
+    };
+    let own = channels * if depth == 16 { 2 } else { 1 };
+    let copy = if own == 3 { 0 } else { 3 };
+    Some((u32::from_be_bytes([w0, w1, w2, w3]), u32::from_be_bytes([h0, h1, h2, h3]), own + copy))
+}
+
+/// RGBA, the decoder's planes and the RGB made of it.
+fn webp_header(bytes: &[u8]) -> Option<(u32, u32, u64)> {
+    let body = bytes.get(20..30)?;
+    let little = |at: usize| u32::from(body[at]) | u32::from(body[at + 1]) << 8;
+    let (width, height) = match bytes.get(12..16)? {
+        b"VP8 " => (little(6) & 0x3FFF, little(8) & 0x3FFF),
+        b"VP8L" => {
+            let bits = little(1) | little(3) << 16;
+            ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+        }
+        b"VP8X" => {
+            let size = |at: usize| (little(at) | u32::from(body[at + 2]) << 16) + 1;
+            (size(4), size(7))
+        }
+        _ => return None,
+    };
+    Some((width, height, 4 + 4 + 3))
+}
+
+/// The canvas and a frame as RGBA, and the RGB made of it.
+fn gif_header(bytes: &[u8]) -> Option<(u32, u32, u64)> {
+    let &[w0, w1, h0, h1] = bytes.get(6..10)? else { return None };
+    Some((u16::from_le_bytes([w0, w1]).into(), u16::from_le_bytes([h0, h1]).into(), 4 + 4 + 3))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +234,26 @@ mod tests {
             let error = Format::sniff(bytes).unwrap_err().to_string();
             assert!(error.contains(word) && error.contains("JPEG, PNG, WebP, GIF"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_bytes_of_a_picture_are_told_by_its_header_in_every_format() {
+        use image::ImageFormat::{Gif, Jpeg, Png, WebP};
+        let picture = image::RgbImage::new(300, 20);
+        for (format, per_pixel) in [(Jpeg, 3), (Png, 3), (WebP, 11), (Gif, 11)] {
+            let mut bytes = Vec::new();
+            picture.write_to(&mut std::io::Cursor::new(&mut bytes), format).unwrap();
+            assert_eq!(decoded_bytes(&bytes, &Limits::default()), 6_000 * per_pixel, "{format:?}");
+            let small = Limits { max_pixels: 5_999, ..Limits::default() };
+            assert_eq!(decoded_bytes(&bytes, &small), 0, "{format:?} is refused");
+            for cut in 0..bytes.len().min(64) {
+                decoded_bytes(&bytes[..cut], &Limits::default()); // no panic
+            }
+        }
+        let mut grey = Vec::new();
+        let deep = image::ImageBuffer::<image::LumaA<u16>, _>::new(10, 10);
+        image::DynamicImage::ImageLumaA16(deep).write_to(&mut std::io::Cursor::new(&mut grey), Png).unwrap();
+        assert_eq!(decoded_bytes(&grey, &Limits::default()), 100 * 7);
     }
 
     #[test]

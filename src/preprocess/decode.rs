@@ -25,6 +25,23 @@ impl Default for Limits {
     }
 }
 
+/// The least size that a picture is wanted in: it may come smaller than it is in its file, but no smaller
+/// than this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Enough {
+    /// Pixels of the shorter side.
+    pub shorter: u32,
+    /// Pixels of the longer side.
+    pub longer: u32,
+}
+
+impl Enough {
+    /// Whether a picture of this size is enough.
+    pub fn holds(self, width: u32, height: u32) -> bool {
+        width.min(height) >= self.shorter && width.max(height) >= self.longer
+    }
+}
+
 /// Decode a JPEG, PNG, WebP or GIF (first frame) file to upright RGB.
 ///
 /// EXIF orientation is applied, transparency is composited over white, 16-bit channels are rounded
@@ -35,6 +52,20 @@ impl Default for Limits {
 /// `TooLarge` if the file or its pixels exceed `limits`; `InvalidInput` if the format is not
 /// accepted or the file is damaged or cut short.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
+    decode_sized(bytes, limits, None)
+}
+
+/// The same, but a large JPEG may come scaled down by 2, 4 or 8 as long as it stays `enough`, which takes a
+/// fraction of the time (cargo feature `libjpeg`; without it every picture comes in its own size). Limits
+/// count the pixels of the file.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_reduced(bytes: &[u8], limits: &Limits, enough: Enough) -> Result<RgbImage> {
+    decode_sized(bytes, limits, Some(enough))
+}
+
+fn decode_sized(bytes: &[u8], limits: &Limits, enough: Option<Enough>) -> Result<RgbImage> {
     if bytes.len() > limits.max_bytes {
         return Err(Error::TooLarge(format!(
             "the picture has {:.1} MiB, at most {:.1} MiB are allowed",
@@ -68,9 +99,23 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
     check_whole(format, bytes)?;
     // Broken EXIF data beside good pixels: as it stands in the file.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    let fast = if format == Format::Jpeg { fast_jpeg(bytes, enough) } else { None };
+    let mut picture = match fast {
+        Some(picture) => DynamicImage::ImageRgb8(picture),
+        None => DynamicImage::from_decoder(decoder).map_err(damaged)?,
+    };
     picture.apply_orientation(orientation);
     Ok(over_white(picture))
+}
+
+#[cfg(feature = "libjpeg")]
+fn fast_jpeg(bytes: &[u8], enough: Option<Enough>) -> Option<RgbImage> {
+    super::libjpeg::decode(bytes, enough)
+}
+
+#[cfg(not(feature = "libjpeg"))]
+fn fast_jpeg(_: &[u8], _: Option<Enough>) -> Option<RgbImage> {
+    None
 }
 
 fn mebibytes(bytes: usize) -> f64 {

@@ -7,13 +7,15 @@
 
 mod container;
 mod decode;
+#[cfg(feature = "libjpeg")]
+mod libjpeg;
 mod resample;
 mod signature;
 mod thumbnail;
 mod transform;
 
-pub use container::Format;
-pub use decode::{Limits, RgbImage, decode};
+pub use container::{Format, decoded_bytes};
+pub use decode::{Enough, Limits, RgbImage, decode, decode_reduced};
 pub use signature::{Cleaning, MAX_INK_SHARE, MIN_BOX, Quality, Signature, Unfit};
 pub use thumbnail::thumbnail;
 pub use transform::{Crop, Levels, Transform};

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use lookalike::embed::{
-    DeviceChoice, EmbedOptions, Embedder, ModelConfig, ModelSpec, TextCleaning, TextEncoder,
+    DeviceChoice, EmbedOptions, Embedder, Lane, ModelConfig, ModelSpec, TextCleaning, TextEncoder, Thumbnails,
 };
 use lookalike::error::Error;
+use lookalike::metrics::Levels;
 use lookalike::preprocess::Transform;
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -166,4 +167,42 @@ fn a_device_that_is_not_there_falls_back_to_the_cpu() {
         },
     );
     assert_eq!(embedder.unwrap().info().device, "cpu");
+}
+
+#[test]
+fn a_cached_vector_is_the_computed_one_and_equal_inputs_are_computed_once() {
+    let (plain, cached) = (
+        bundled(),
+        Embedder::load(&ModelSpec::Bundled, &EmbedOptions { cache_bytes: 4 << 20, ..options() }).unwrap(),
+    );
+    let count = |series: &str| -> f64 {
+        let text = cached.metrics().text(&Levels::default()).unwrap();
+        let line = text.lines().find(|line| line.starts_with(series)).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let files: Vec<Vec<u8>> = pictures().iter().map(|path| std::fs::read(path).unwrap()).collect();
+    let texts: Vec<String> = ["a dog", "a cat", "a dog", "", "a cat"].map(str::to_owned).into();
+    block_on(async {
+        let expected = plain.embed_texts(texts.clone()).await.unwrap();
+        for _ in 0..2 {
+            let got = cached.embed_texts_in(Lane::Ingest, texts.clone()).await.unwrap();
+            for (got, expected) in got.iter().zip(&expected) {
+                assert!(largest_difference(got, expected) < 1e-5);
+            }
+        }
+        assert_eq!(count("lookalike_embed_batch_items_sum{kind=\"text\""), 3.0);
+        let expected = plain.embed_images(files.clone()).await.unwrap();
+        let all: Vec<Vec<u8>> = files.iter().chain(&files).cloned().collect();
+        let made = cached.embed_pictures(Lane::Ingest, all, Thumbnails::Make).await.unwrap();
+        let again = cached.embed_images(files.clone()).await.unwrap();
+        for (at, expected) in expected.iter().enumerate() {
+            let expected = expected.as_ref().unwrap();
+            for made in [&made[at], &made[at + files.len()]] {
+                let made = made.as_ref().unwrap();
+                assert!(largest_difference(&made.vector, expected) < 1e-5 && made.thumbnail.is_some());
+            }
+            assert!(largest_difference(again[at].as_ref().unwrap(), expected) < 1e-5);
+        }
+        assert_eq!(count("lookalike_embed_batch_items_sum{kind=\"picture\""), files.len() as f64);
+    });
 }

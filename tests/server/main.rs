@@ -15,6 +15,7 @@ mod guard;
 mod images;
 mod import;
 mod map;
+mod metrics;
 mod model;
 mod pictures;
 mod process;

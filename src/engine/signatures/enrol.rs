@@ -13,7 +13,7 @@ use super::super::draft::OnFailure;
 use super::{quality_out, sha256};
 use crate::collection::{Collection, MAX_REFERENCES};
 use crate::distance;
-use crate::embed::SignatureFeatures;
+use crate::embed::{Lane, SignatureFeatures};
 use crate::error::{Error, Result};
 use crate::types::{
     CollectionName, FORGERY_FIELD, Payload, Pictures, Point, PointId, SUBJECT_FIELD, check_subject,
@@ -100,7 +100,7 @@ impl Engine {
         let ids: Vec<PointId> = hashes.iter().map(|hash| id_of(&request, hash)).collect();
         let pictures = request.samples.iter().map(|sample| sample.bytes.clone()).collect();
         let policy = self.picture_policy(name)?;
-        let found = self.shared.embedder.signatures(pictures, policy.into()).await?;
+        let found = self.shared.embedder.signatures(Lane::Ingest, pictures, policy.into()).await?;
         let mut originals: Vec<Option<Vec<u8>>> = match policy.originals {
             true => request.samples.into_iter().map(|sample| Some(sample.bytes)).collect(),
             false => vec![None; count],

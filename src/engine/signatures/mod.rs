@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::Engine;
 use crate::collection::{CalibrationVersion, Collection, Origin};
 use crate::distance;
-use crate::embed::{SignatureInfo, Thumbnails};
+use crate::embed::{Lane, SignatureInfo, Thumbnails};
 use crate::error::{Error, Result};
 use crate::preprocess::Quality;
 use crate::types::{
@@ -157,7 +157,12 @@ impl Engine {
         match sample {
             Sample::Image(bytes) => {
                 let sha256 = sha256(&bytes);
-                let answer = self.shared.embedder.signatures(vec![bytes], Thumbnails::Skip).await?.pop();
+                let answer = self
+                    .shared
+                    .embedder
+                    .signatures(Lane::Queries, vec![bytes], Thumbnails::Skip)
+                    .await?
+                    .pop();
                 let none = || Err(Error::Internal("the model answered nothing".into()));
                 match answer.unwrap_or_else(none) {
                     Ok(found) => {
