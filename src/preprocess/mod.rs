@@ -7,6 +7,7 @@
 
 mod container;
 mod decode;
+mod print;
 mod resample;
 mod signature;
 mod thumbnail;
@@ -14,6 +15,7 @@ mod transform;
 
 pub use container::Format;
 pub use decode::{Limits, RgbImage, decode};
+pub use print::{DUPLICATE_PRINT, InkPrint};
 pub use signature::{Cleaning, MAX_INK_SHARE, MIN_BOX, Quality, Signature, Unfit};
 pub use thumbnail::thumbnail;
 pub use transform::{Crop, Levels, Transform};

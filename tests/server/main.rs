@@ -15,6 +15,9 @@ mod images;
 mod import;
 mod map;
 mod model;
+#[path = "../parity/models.rs"]
+#[allow(dead_code)] // some of it is for `parity` alone
+mod models;
 mod pictures;
 mod process;
 mod queries;
