@@ -13,8 +13,9 @@
 
 use super::decode::RgbImage;
 
-/// The likeness from which on the ink is that of another picture, printed, scanned or photographed anew.
-/// Measured (`PRINTS=1` of the bench `signatures`): see docs/signatures.md.
+/// The likeness from which on the ink is that of another picture, printed, scanned or photographed anew. Measured
+/// (`PRINTS=1` of the bench `signatures`): 99.9 % of the copies of BHSig-Hindi are above it and hardly a pair of
+/// different signatures of one hand, of which next to none lies from 0.93 on.
 pub const DUPLICATE_PRINT: f32 = 0.94;
 /// Cells of the grid.
 const WIDTH: usize = 96;
