@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma};
+use lookalike::preprocess::{Cleaning, Signature};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use serde_json::{Value, json};
 
@@ -83,19 +84,31 @@ fn features(subject: usize, number: usize, dimension: usize) -> Vec<f32> {
     (0..dimension).map(|_| value()).collect()
 }
 
-/// A picture with strokes in it.
-fn picture() -> String {
+/// A picture with strokes in it; `bend` makes another signature of the same hand.
+fn drawn(bend: f32) -> GrayImage {
     let mut paper = GrayImage::from_pixel(500, 200, Luma([250]));
     for step in 0..9000 {
         let t = step as f32 / 9000.0;
-        let (x, y) =
-            (60.0 + 380.0 * t + 20.0 * (40.0 * t).sin(), 100.0 + 50.0 * (25.0 * t).sin() * (7.0 * t).cos());
+        let (x, y) = (
+            60.0 + 380.0 * t + 20.0 * (40.0 * t + bend).sin(),
+            100.0 + 50.0 * (25.0 * t + bend).sin() * (7.0 * t).cos(),
+        );
         for (dx, dy) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
             paper.put_pixel(x as u32 + dx, y as u32 + dy, Luma([30]));
         }
     }
+    paper
+}
+
+/// The print that an enrolment would keep.
+fn print(picture: &GrayImage) -> String {
+    let picture = DynamicImage::ImageLuma8(picture.clone()).into_rgb8();
+    Signature::find(&picture, Cleaning::default()).unwrap().print().to_text()
+}
+
+fn base64(picture: GrayImage) -> String {
     let mut bytes = Cursor::new(Vec::new());
-    DynamicImage::ImageLuma8(paper).write_to(&mut bytes, ImageFormat::Png).unwrap();
+    DynamicImage::ImageLuma8(picture).write_to(&mut bytes, ImageFormat::Png).unwrap();
     base64::engine::general_purpose::STANDARD.encode(bytes.into_inner())
 }
 
@@ -124,11 +137,13 @@ fn main() {
     server.put("/collections/s", &json!({"signatures": {}}));
     let dimension = server.dimension();
     let began = Instant::now();
+    let prints: Vec<String> = (1..=REFERENCES).map(|number| print(&drawn(0.1 * number as f32))).collect();
     let all: Vec<usize> = (0..subjects * REFERENCES).collect();
     for batch in all.chunks(BATCH) {
         let point = |&id: &usize| {
             let (subject, number) = (id / REFERENCES, id % REFERENCES);
-            json!({"id": id, "vector": features(subject, number, dimension), "payload": {"subject": format!("s{subject}")}})
+            let payload = json!({"subject": format!("s{subject}"), "print": prints[number]});
+            json!({"id": id, "vector": features(subject, number, dimension), "payload": payload})
         };
         let points: Vec<Value> = batch.iter().map(point).collect();
         server.put("/collections/s/points?wait=true", &json!({"points": points}));
@@ -144,7 +159,7 @@ fn main() {
     let first = ask(0, probe(0));
     let whitened = began.elapsed();
     assert_eq!(first["result"]["references"].as_array().unwrap().len(), REFERENCES, "{first}");
-    let picture = picture();
+    let picture = base64(drawn(0.0));
     let from_picture = timed(|number| drop(ask(number, json!(picture))));
     let from_features = timed(|number| drop(ask(number, probe(number))));
     let identified = timed(|number| {
@@ -158,7 +173,7 @@ fn main() {
         "| {subjects} subjects, {REFERENCES} references each, {dimension} components | target | p50 | p99 |\n|---|---|---|---|"
     );
     for (what, target, (p50, p99)) in [
-        ("verify, from a picture (ink, tower and comparison)", "-", from_picture),
+        ("verify, from a picture (ink, tower, print and comparison)", "-", from_picture),
         ("verify, from features", "under 20 ms", from_features),
         ("identify among all, from features", "under 50 ms", identified),
     ] {

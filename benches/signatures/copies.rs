@@ -18,29 +18,29 @@ const BOUNDS: [f64; 6] = [0.97, 0.98, 0.985, 0.99, 0.995, 0.999];
 /// Every so many pictures one is copied.
 const EVERY: usize = 10;
 
-type Change = fn(&GrayImage) -> Vec<u8>;
+pub type Change = fn(&GrayImage) -> Vec<u8>;
 
-fn png(picture: GrayImage) -> Vec<u8> {
+pub fn png(picture: GrayImage) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     DynamicImage::ImageLuma8(picture).write_to(&mut bytes, ImageFormat::Png).expect("a picture is written");
     bytes.into_inner()
 }
 
-fn jpeg(picture: &GrayImage, quality: u8) -> Vec<u8> {
+pub fn jpeg(picture: &GrayImage, quality: u8) -> Vec<u8> {
     let mut bytes = Vec::new();
     let encoder = JpegEncoder::new_with_quality(&mut bytes, quality);
     DynamicImage::ImageLuma8(picture.clone()).write_with_encoder(encoder).expect("a picture is written");
     bytes
 }
 
-fn scaled(picture: &GrayImage, percent: u32) -> Vec<u8> {
+pub fn scaled(picture: &GrayImage, percent: u32) -> Vec<u8> {
     let side = |pixels: u32| (pixels * percent / 100).max(1);
     let (width, height) = (side(picture.width()), side(picture.height()));
     png(imageops::resize(picture, width, height, FilterType::CatmullRom))
 }
 
 /// Paper is added or cut off at the left and above.
-fn framed(picture: &GrayImage, percent: u32) -> Vec<u8> {
+pub fn framed(picture: &GrayImage, percent: u32) -> Vec<u8> {
     let (x, y) = (picture.width() * percent / 100, picture.height() * percent / 100);
     let mut paper = GrayImage::from_pixel(picture.width() + x, picture.height() + y, image::Luma([255]));
     imageops::overlay(&mut paper, picture, i64::from(x), i64::from(y));
@@ -48,7 +48,7 @@ fn framed(picture: &GrayImage, percent: u32) -> Vec<u8> {
 }
 
 /// As a printer and a scanner would leave it: paler, blurred, compressed, a little smaller.
-fn printed(picture: &GrayImage) -> Vec<u8> {
+pub fn printed(picture: &GrayImage) -> Vec<u8> {
     let mut pale = imageops::blur(picture, 0.8);
     pale.pixels_mut().for_each(|pixel| pixel.0[0] = 40 + (u32::from(pixel.0[0]) * 200 / 255) as u8);
     let (width, height) = (picture.width() * 93 / 100, picture.height() * 93 / 100);

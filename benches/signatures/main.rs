@@ -3,13 +3,15 @@
 //!
 //! Nothing is fitted on test writers: the whitening is that of BHSig-Hindi's calibration writers. Without
 //! `SIGNATURES` nothing is measured. `STEPS=1` switches the steps off one by one. `BACKBONES` names those to run
-//! (`bundled,lite0,hog`). `COPIES=1` says how alike copies are instead, `WHITENING=<file>` writes the whitening that comes with the bundled model.
+//! (`bundled,lite0,hog`). `COPIES=1` says how alike the features of copies are instead, `PRINTS=1` the same of
+//! prints of the ink, `WHITENING=<file>` writes the whitening that comes with the bundled model.
 
 #![allow(missing_docs, clippy::expect_used, clippy::panic)] // a bench that cannot go on says why and ends
 
 mod backbone;
 mod copies;
 mod pack;
+mod prints;
 mod protocol;
 
 use std::path::Path;
@@ -131,6 +133,10 @@ fn main() {
     let hindi = Pack::open(Path::new(&root), "signatures-bhsig-hindi")
         .expect("the folder holds signatures-bhsig-hindi");
     let nfi = Pack::open(Path::new(&root), "signatures-nfi-sigcomp2009");
+    if setting("PRINTS").is_some() {
+        [Some(&hindi), nfi.as_ref()].into_iter().flatten().for_each(prints::table);
+        return;
+    }
     let wanted = setting("BACKBONES").unwrap_or_else(|| "bundled,lite0,hog".into());
     println!(
         "| | R = 1 | R = 3 | R = 5 | R = 10 | random, R = 5 | leak AUC | FAR / 5 % |\n|---|---|---|---|---|---|---|---|"

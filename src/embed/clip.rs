@@ -171,7 +171,11 @@ impl ClipConfig {
 }
 
 /// candle's CLIP with checked weights.
-pub(super) struct ClipTowers(ClipModel);
+pub(super) struct ClipTowers {
+    model: ClipModel,
+    /// The model's own image tower, which it does not show; of the same tensors.
+    image: vision_model::ClipVisionTransformer,
+}
 
 impl ClipTowers {
     /// `tensors` holds what [`ClipConfig::layout`] names, on `device`.
@@ -181,18 +185,29 @@ impl ClipTowers {
         tensors: HashMap<String, Tensor>,
     ) -> candle_core::Result<ClipTowers> {
         let builder = VarBuilder::from_tensors(tensors, DType::F32, device);
-        Ok(ClipTowers(ClipModel::new(builder, &config.to_candle())?))
+        let shapes = config.to_candle();
+        let image =
+            vision_model::ClipVisionTransformer::new(builder.pp("vision_model"), &shapes.vision_config)?;
+        Ok(ClipTowers { model: ClipModel::new(builder, &shapes)?, image })
     }
 
     /// Pixels f32 [n, 3, side, side] to vectors [n, projection].
     pub fn image(&self, pixels: &Tensor) -> candle_core::Result<Tensor> {
-        self.0.get_image_features(pixels)
+        self.model.get_image_features(pixels)
+    }
+
+    /// The patches of pixels f32 [n, 3, side, side] as they come out of layer `block`, [n, patches, width].
+    pub fn patches(&self, pixels: &Tensor, block: usize) -> candle_core::Result<Tensor> {
+        match self.image.output_hidden_states(pixels)?.get(block) {
+            Some(tokens) => tokens.narrow(1, 1, tokens.dim(1)? - 1),
+            None => candle_core::bail!("there is no layer {block}"),
+        }
     }
 
     /// Ids u32 [n, length] to vectors [n, projection]. The padding behind a text needs no mask:
     /// under the causal one it cannot reach the end token, and id 0 is never pooled.
     pub fn text(&self, ids: &Tensor) -> candle_core::Result<Tensor> {
-        self.0.get_text_features(ids)
+        self.model.get_text_features(ids)
     }
 }
 

@@ -176,11 +176,43 @@ impl CpuClip {
         vectors
     }
 
+    /// The patches of pictures f32 [n, 3, side, side] as they come out of layer `block`, [n, rows, columns,
+    /// width]; `block` is that of none but the last layer.
+    pub fn patches(&self, pixels: &[f32], block: usize) -> Vec<f32> {
+        let Image { width, side, patch, ref encoder, .. } = self.image;
+        let rows = (side / patch).pow(2) + 1;
+        let part = (MAX_ROWS / rows).max(1) * 3 * side * side;
+        let mut state = self.state.lock();
+        let mut found = Vec::with_capacity(pixels.len() / (3 * side * side) * (rows - 1) * width);
+        for pixels in pixels.chunks(part) {
+            self.begin(&mut state, pixels);
+            let State { encoder: scratch, stream, lengths, .. } = &mut *state;
+            encoder.run_first(block + 1, &self.pool, scratch, stream, lengths);
+            for picture in stream.chunks_exact(rows * width) {
+                found.extend_from_slice(&picture[width..]);
+            }
+        }
+        found
+    }
+
     fn pictures(&self, state: &mut State, pixels: &[f32], vectors: &mut [f32]) {
+        let width = self.image.width;
+        self.begin(state, pixels);
+        let State { scratch, encoder, stream, picked, lengths, places, .. } = state;
+        places.clear();
+        places.resize(lengths.len(), 0);
+        picked.resize(lengths.len() * width, 0.0);
+        self.image.encoder.run(&self.pool, encoder, stream, lengths, places, picked);
+        self.image.last.apply(self.isa, EPSILON, picked);
+        self.image.projection.forward(&self.pool, scratch, picked, PLAIN, vectors);
+    }
+
+    /// Pictures to what enters the first layer: the class token and the patches of each.
+    fn begin(&self, state: &mut State, pixels: &[f32]) {
         let Image { width, side, patch, .. } = self.image;
         let across = side / patch;
         let count = pixels.len() / (3 * side * side);
-        let State { scratch, encoder, embedded, stream, picked, lengths, places } = state;
+        let State { scratch, embedded, stream, lengths, .. } = state;
         embedded.resize(count * across * across * width, 0.0);
         let fill = |row: usize, line: &mut [f32]| {
             let (picture, at) = (row / (across * across), row % (across * across));
@@ -202,12 +234,6 @@ impl CpuClip {
         self.image.first.apply(self.isa, EPSILON, stream);
         lengths.clear();
         lengths.resize(count, across * across + 1);
-        places.clear();
-        places.resize(count, 0);
-        picked.resize(count * width, 0.0);
-        self.image.encoder.run(&self.pool, encoder, stream, lengths, places, picked);
-        self.image.last.apply(self.isa, EPSILON, picked);
-        self.image.projection.forward(&self.pool, scratch, picked, PLAIN, vectors);
     }
 
     /// Texts, each from begin to end token, to vectors [n, projection], one behind the other.
@@ -256,4 +282,57 @@ impl CpuClip {
 fn end(text: &[u32]) -> usize {
     let largest = text.iter().copied().max().unwrap_or(0);
     text.iter().position(|id| *id == largest).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use candle_core::{Device, Tensor};
+    use rand::{Rng, SeedableRng, rngs::SmallRng};
+    use serde_json::json;
+
+    use super::super::clip::ClipTowers;
+    use super::*;
+
+    #[test]
+    fn the_patches_of_every_layer_but_the_last_are_those_of_candle() {
+        let tower = json!({"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_hidden_layers": 4,
+            "image_size": 40, "patch_size": 8, "vocab_size": 16, "max_position_embeddings": 8});
+        let config =
+            json!({"model_type": "clip", "projection_dim": 16, "text_config": tower, "vision_config": tower});
+        let config = ClipConfig::parse(config.to_string().as_bytes()).unwrap();
+        let mut rng = SmallRng::seed_from_u64(1);
+        let mut weights = HashMap::new();
+        for (name, shape) in config.layout().tensors {
+            let spread = if shape.len() > 1 {
+                (3.0 / shape[1..].iter().product::<usize>() as f32).sqrt()
+            } else {
+                0.5
+            };
+            let values: Vec<f32> =
+                (0..shape.iter().product()).map(|_| rng.random_range(-spread..spread)).collect();
+            weights.insert(name, Tensor::from_vec(values, shape, &Device::Cpu).unwrap());
+        }
+        let take = |name: &str| Ok(weights[name].flatten_all().unwrap().to_vec1::<f32>().unwrap());
+        let own = CpuClip::new(&config, Isa::best(), Precision::F32, 2, take).unwrap();
+        let candle = ClipTowers::new(&config, &Device::Cpu, weights.clone()).unwrap();
+        // More pictures than pass through the layers together.
+        let count = MAX_ROWS / 26 + 2;
+        let pixels: Vec<f32> = (0..count * 3 * 40 * 40).map(|_| rng.random_range(-2.0..2.0)).collect();
+        let tensor = Tensor::from_slice(&pixels, (count, 3, 40, 40), &Device::Cpu).unwrap();
+        for block in 0..3 {
+            let found = own.patches(&pixels, block);
+            let expected = candle.patches(&tensor, block).unwrap();
+            assert_eq!(expected.dims(), [count, 25, 64]);
+            let expected = expected.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(found.len(), expected.len());
+            let far = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(far < 1e-3, "layer {block}: {far}");
+        }
+        // What a vector is made of stays as it was.
+        let vectors = candle.image(&tensor).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let far = own.image(&pixels).iter().zip(&vectors).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(far < 1e-3, "{far}");
+    }
 }

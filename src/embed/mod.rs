@@ -202,7 +202,7 @@ impl Embedder {
         let towers = precision::build(options.precision, &config, &device, &text, &transform, &mut weights)?;
         let fingerprint =
             weights::fingerprint(weights.digest(), &[&files.config, &files.tokenizer, &files.preprocessor]);
-        let signature = towers.convolutional().map(|_| signature::info(&fingerprint));
+        let signature = towers.signature_info(&fingerprint);
         let info = ModelInfo {
             name,
             fingerprint,
@@ -530,11 +530,11 @@ impl Embedder {
             let picture = decode(bytes, &inner.limits)?;
             let signature = Signature::find(&picture, Cleaning::default())
                 .map_err(|unfit| Error::Unfit(unfit.to_string()))?;
-            let quality = signature.quality();
-            Ok((Picture::Signature(Box::new(signature)), (quality, thumbnails.of(&picture)?)))
+            let found = (signature.quality(), signature.print(), thumbnails.of(&picture)?);
+            Ok((Picture::Signature(Box::new(signature)), found))
         };
-        let (features, (quality, thumbnail)) = self.decoded(lane, bytes.into(), decode).await?;
-        Ok(SignatureFeatures { features, quality, thumbnail })
+        let (features, (quality, print, thumbnail)) = self.decoded(lane, bytes.into(), decode).await?;
+        Ok(SignatureFeatures { features, quality, print, thumbnail })
     }
 
     /// Has a picture decoded on the pool and answered by the towers; what else decoding found comes along.

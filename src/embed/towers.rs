@@ -2,6 +2,7 @@
 //! out L2-normalised in f32. No queue, no tokenizer: see `mod.rs` and `text.rs`.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use candle_core::{Device, Tensor};
 
@@ -26,6 +27,8 @@ enum Kind {
 
 /// Both towers of a model.
 pub struct Towers {
+    /// What [`Towers::blank`] found.
+    blank: OnceLock<Features>,
     kind: Kind,
     config: ModelConfig,
     device: Device,
@@ -80,7 +83,7 @@ impl Towers {
             }
             ModelConfig::Dual(config) => Kind::Dual(Box::new(DualTowers::new(config, device, tensors)?)),
         };
-        Ok(Towers { kind, config: config.clone(), device: device.clone(), precision })
+        Ok(Towers { blank: OnceLock::new(), kind, config: config.clone(), device: device.clone(), precision })
     }
 
     /// Whether such a model can be calculated in several precisions there.
@@ -125,20 +128,40 @@ impl Towers {
         normalise(run().map_err(failed)?)
     }
 
-    /// The output of block `block` of the image tower, for pictures as in [`Towers::embed_pixels`].
+    /// The output of block `block` of the image tower, for pictures as in [`Towers::embed_pixels`]. Of a
+    /// transformer a block is a layer, and its output the patches without the class token; the last layer
+    /// makes the class token alone.
     ///
     /// # Errors
-    /// `InvalidInput` if the model has no convolutional image tower or no such block; `Internal` as
-    /// in [`Towers::embed_pixels`].
+    /// `InvalidInput` if there is no such block; `Internal` as in [`Towers::embed_pixels`].
     pub fn features(&self, pixels: &[f32], block: usize) -> Result<Features> {
-        match &self.kind {
-            Kind::Dual(towers) => towers.image_tower().features(pixels, self.config.image_size(), block),
-            Kind::Clip(_) | Kind::ClipCpu(_) => Err(Error::InvalidInput(
-                "the image tower of this model is a transformer and has no feature maps; use a model with \
-                 tf_efficientnet_lite0"
-                    .into(),
-            )),
+        let config = match (&self.kind, &self.config) {
+            (Kind::Dual(towers), _) => {
+                return towers.image_tower().features(pixels, self.config.image_size(), block);
+            }
+            (_, ModelConfig::Clip(config)) => config,
+            (_, ModelConfig::Dual(_)) => return Err(Error::Internal("towers of another model".into())),
+        };
+        if block + 1 >= config.image.layers {
+            return Err(Error::InvalidInput(format!(
+                "block {block}: the image tower has {} layers, of which all but the last can be read",
+                config.image.layers
+            )));
         }
+        let (side, across) = (config.image_size, config.image_size / config.patch_size);
+        let picture = 3 * side * side;
+        if pixels.is_empty() || !pixels.len().is_multiple_of(picture) {
+            return Err(Error::Internal(format!("{} values are not pictures of {picture}", pixels.len())));
+        }
+        let count = pixels.len() / picture;
+        let values = match &self.kind {
+            Kind::ClipCpu(towers) => towers.patches(pixels, block),
+            Kind::Clip(towers) => Tensor::from_slice(pixels, (count, 3, side, side), &self.device)
+                .and_then(|pixels| towers.patches(&pixels, block)?.flatten_all()?.to_vec1())
+                .map_err(failed)?,
+            Kind::Dual(_) => Vec::new(),
+        };
+        Ok(Features { shape: [count, across, across, config.image.width], values })
     }
 
     /// The image tower if it is convolutional.
@@ -147,6 +170,15 @@ impl Towers {
             Kind::Dual(towers) => Some(towers.image_tower()),
             Kind::Clip(_) | Kind::ClipCpu(_) => None,
         }
+    }
+
+    /// The output of a block for one picture that is given once and kept: that of the first call.
+    pub(super) fn blank(&self, picture: impl FnOnce() -> Result<Features>) -> Result<&Features> {
+        if self.blank.get().is_none() {
+            let found = picture()?;
+            return Ok(self.blank.get_or_init(|| found));
+        }
+        self.blank.get().ok_or_else(|| Error::Internal("no blank picture".into()))
     }
 
     /// Embed a batch of token sequences, each from begin to end token.

@@ -134,18 +134,53 @@ impl Encoder {
         out: &mut [f32],
     ) {
         let (width, count) = (self.shape.width, lengths.len());
-        let rows: usize = lengths.iter().sum();
-        assert!(stream.len() == rows * width && out.len() == count * width && picked.len() == count);
+        assert!(out.len() == count * width && picked.len() == count);
         assert!(picked.iter().zip(lengths).all(|(at, length)| at < length));
-        let Some(Layer { inputs: Inputs::Last { .. }, up, .. }) = self.layers.last() else {
+        if !matches!(self.layers.last(), Some(Layer { inputs: Inputs::Last { .. }, .. })) {
             panic_without_layers();
             return;
-        };
+        }
+        self.over(&self.layers, pool, scratch, stream, Sequences { lengths, picked }, out);
+    }
+
+    /// Run the first `layers` layers over `stream` as [`Encoder::run`] does, and leave in it what comes out of
+    /// them: all rows, with [`Order::Before`] not yet normalised.
+    ///
+    /// # Panics
+    /// Where the lengths do not fit, a sequence is empty, or the last layer, which makes few rows, is among
+    /// them.
+    pub fn run_first(
+        &self,
+        layers: usize,
+        pool: &Pool,
+        scratch: &mut EncoderScratch,
+        stream: &mut [f32],
+        lengths: &[usize],
+    ) {
+        let layers = &self.layers[..layers];
+        assert!(layers.iter().all(|layer| matches!(layer.inputs, Inputs::All(_))));
+        self.over(layers, pool, scratch, stream, Sequences { lengths, picked: &[] }, &mut []);
+    }
+
+    fn over(
+        &self,
+        layers: &[Layer],
+        pool: &Pool,
+        scratch: &mut EncoderScratch,
+        stream: &mut [f32],
+        sequences: Sequences<'_>,
+        out: &mut [f32],
+    ) {
+        let Some(Layer { up, .. }) = layers.last() else { return };
+        let Sequences { lengths, picked } = sequences;
+        let (width, count) = (self.shape.width, picked.len());
+        let rows: usize = lengths.iter().sum();
+        assert!(stream.len() == rows * width && !lengths.contains(&0));
         let format = up.format();
         let hidden = up.outputs();
         let longest = lengths.iter().copied().max().unwrap_or(1);
         let mut bytes = Heads::scratch(width / self.shape.heads, longest).max(4 * width);
-        for layer in &self.layers {
+        for layer in layers {
             for linear in [&layer.output, &layer.up, &layer.down] {
                 bytes = bytes.max(linear.scratch());
             }
@@ -165,6 +200,7 @@ impl Encoder {
             .collect();
         let run = Run {
             encoder: self,
+            layers,
             left: left.rows(format, rows, width),
             few: few.rows(format, count, width),
             wide: wide.rows(format, rows, hidden),
@@ -198,9 +234,16 @@ pub struct EncoderScratch {
     threads: Vec<ThreadScratch>,
 }
 
+/// Rows of each sequence, and which row of each comes out where only one does.
+struct Sequences<'a> {
+    lengths: &'a [usize],
+    picked: &'a [usize],
+}
+
 /// What the threads of a run share.
 struct Run<'a> {
     encoder: &'a Encoder,
+    layers: &'a [Layer],
     /// Inputs of a product, [rows, width]; of the picked rows only; and [rows, hidden].
     left: Rows<'a>,
     few: Rows<'a>,
@@ -220,7 +263,7 @@ struct Run<'a> {
 impl Run<'_> {
     fn layers(&self, team: &Team, stream: Cells<f32>, out: Cells<f32>) {
         let Shape { width, order, heads, causal, .. } = self.encoder.shape;
-        for (at, layer) in self.encoder.layers.iter().enumerate() {
+        for (at, layer) in self.layers.iter().enumerate() {
             // With `After` the layer before has left its rows prepared.
             if order == Order::Before {
                 self.normalise(team, &layer.norm1, stream, self.left, false);

@@ -9,6 +9,7 @@ mod container;
 mod decode;
 #[cfg(feature = "libjpeg")]
 mod libjpeg;
+mod print;
 mod resample;
 mod signature;
 mod thumbnail;
@@ -16,6 +17,7 @@ mod transform;
 
 pub use container::{Format, decoded_bytes};
 pub use decode::{Enough, Limits, RgbImage, decode, decode_reduced};
+pub use print::{DUPLICATE_PRINT, InkPrint};
 pub use signature::{Cleaning, MAX_INK_SHARE, MIN_BOX, Quality, Signature, Unfit};
 pub use thumbnail::thumbnail;
 pub use transform::{Crop, Levels, Transform};

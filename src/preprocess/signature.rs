@@ -8,6 +8,7 @@
 //! and what holds no signature is refused with words that say why.
 
 use super::decode::RgbImage;
+use super::print::InkPrint;
 use super::resample::{Window, resize_window};
 
 /// Larger pictures are scaled down first: a signature scanned at 600 dpi has about 1,000 pixels.
@@ -129,6 +130,11 @@ impl Signature {
     /// Facts of the ink.
     pub fn quality(&self) -> Quality {
         self.quality
+    }
+
+    /// Where the ink lies, to find copies by.
+    pub fn print(&self) -> InkPrint {
+        InkPrint::of(&self.ink)
     }
 
     /// The ink on a white canvas: `width * height` grey levels, row by row, proportions kept.

@@ -14,6 +14,33 @@ pub const RECOMMENDED_REFERENCES: usize = 5;
 /// The cosine of raw features above which two pictures are the same one.
 pub const DUPLICATE_COSINE: f32 = 0.999;
 
+/// How a copy was told.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Likeness {
+    /// The same file.
+    Bytes,
+    /// The cosine of raw features.
+    Features(f32),
+    /// The correlation of the ink where the one lies best on the other.
+    Ink(f32),
+}
+
+impl std::fmt::Display for Likeness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Likeness::Bytes => write!(f, "the same file"),
+            Likeness::Features(cosine) => write!(f, "cosine {cosine:.4}"),
+            Likeness::Ink(correlation) => {
+                write!(
+                    f,
+                    "printed, scanned, scaled or turned: its ink lies on the other's, correlation {correlation:.3}"
+                )
+            }
+        }
+    }
+}
+
 /// What is done with a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -70,14 +97,13 @@ pub enum Reason {
     },
     /// The probe is a copy of a reference: presented again, not signed again.
     #[error(
-        "the probe is the same picture as reference {reference} (cosine {cosine:.4}); nobody signs twice to the \
-         pixel"
+        "the probe is the same picture as reference {reference} ({likeness}); nobody signs twice to the pixel"
     )]
     Replay {
         /// Its place among the references.
         reference: usize,
-        /// 1 for the same bytes.
-        cosine: f32,
+        /// How it was told.
+        likeness: Likeness,
     },
     /// The picture cannot be judged.
     #[error("the probe cannot be judged: {why}")]
@@ -119,8 +145,8 @@ pub struct Evidence {
     pub score: Option<f64>,
     /// How many references it was compared with.
     pub references: usize,
-    /// The reference that it copies, and how closely.
-    pub replay: Option<(usize, f32)>,
+    /// The reference that it copies, and how that was told.
+    pub replay: Option<(usize, Likeness)>,
     /// Why the picture cannot be judged.
     pub unfit: Option<String>,
 }
@@ -140,8 +166,8 @@ pub fn decide(evidence: &Evidence, thresholds: Option<Thresholds>) -> Decision {
     if let Some(why) = &evidence.unfit {
         doubts.push(Reason::Unfit { why: why.clone() });
     }
-    if let Some((reference, cosine)) = evidence.replay {
-        doubts.push(Reason::Replay { reference, cosine });
+    if let Some((reference, likeness)) = evidence.replay {
+        doubts.push(Reason::Replay { reference, likeness });
     }
     let (Some(score), Some(Thresholds { accept, reject })) = (evidence.score, thresholds) else {
         if doubts.is_empty() || thresholds.is_none() {
@@ -189,7 +215,7 @@ mod tests {
 
     #[test]
     fn each_case_comes_with_its_reason_in_words() {
-        let replay = Evidence { replay: Some((2, 1.0)), ..evidence(0.99, 5) };
+        let copied = |likeness| Evidence { replay: Some((2, likeness)), ..evidence(0.99, 5) };
         let blank = Evidence { unfit: Some("it is blank".into()), references: 5, ..Evidence::default() };
         for (evidence, thresholds, verdict, words) in [
             (evidence(0.6, 5), Some(THRESHOLDS), Verdict::Accept, "reaches the threshold 0.600"),
@@ -197,7 +223,19 @@ mod tests {
             (evidence(0.5, 5), Some(THRESHOLDS), Verdict::Review, "between 0.400 (reject below) and 0.600"),
             (evidence(0.9, 2), Some(THRESHOLDS), Verdict::Review, "2 reference(s) are too few"),
             (evidence(0.9, 5), None, Verdict::Review, "not calibrated"),
-            (replay, Some(THRESHOLDS), Verdict::Review, "same picture as reference 2"),
+            (
+                copied(Likeness::Bytes),
+                Some(THRESHOLDS),
+                Verdict::Review,
+                "same picture as reference 2 (the same file)",
+            ),
+            (
+                copied(Likeness::Features(0.9995)),
+                Some(THRESHOLDS),
+                Verdict::Review,
+                "reference 2 (cosine 0.9995)",
+            ),
+            (copied(Likeness::Ink(0.98)), Some(THRESHOLDS), Verdict::Review, "reference 2 (printed, scanned"),
             (blank, Some(THRESHOLDS), Verdict::Review, "cannot be judged: it is blank"),
         ] {
             let decision = decide(&evidence, thresholds);
@@ -219,7 +257,7 @@ mod tests {
             score in prop::option::of(0.0f64..1.0), references in 0usize..12, replay: bool, unfit: bool, calibrated: bool
         ) {
             let evidence = Evidence {
-                score, references, replay: replay.then_some((0, 1.0)), unfit: unfit.then(|| "it is blank".into()),
+                score, references, replay: replay.then_some((0, Likeness::Bytes)), unfit: unfit.then(|| "it is blank".into()),
             };
             let decision = decide(&evidence, calibrated.then_some(THRESHOLDS));
             let sound = calibrated && references >= MIN_REFERENCES && !replay && !unfit;

@@ -18,8 +18,8 @@ pub use calibration::{
     OperatingPoint, Wanted,
 };
 pub use decision::{
-    DUPLICATE_COSINE, Decision, Evidence, MIN_REFERENCES, RECOMMENDED_REFERENCES, Reason, Thresholds,
-    Verdict, decide,
+    DUPLICATE_COSINE, Decision, Evidence, Likeness, MIN_REFERENCES, RECOMMENDED_REFERENCES, Reason,
+    Thresholds, Verdict, decide,
 };
 pub use platt::{Platt, expected_calibration_error};
 pub use rates::{Comparison, Comparisons, MAX_COMPARISONS, RatePoint};

@@ -83,12 +83,12 @@ function random(seed) {
   };
 }
 
-/** A signature as PNG: the waves of a writer's hand, each time a little different. */
+/** A signature as PNG: the waves of a writer's hand, each time different enough to be no copy. */
 export function signature(writer, number) {
   const own = random(writer * 7919 + 13);
   const now = random(writer * 104_729 + number * 31 + 7);
   for (let i = 0; i < 20; i += 1) (own(), now());
-  const hand = Array.from({ length: 24 }, () => own() * 2 - 1).map((value) => value + (now() * 2 - 1) * 0.06);
+  const hand = Array.from({ length: 24 }, () => own() * 2 - 1).map((value) => value + (now() * 2 - 1) * 0.1);
   const png = new PNG({ width: 360, height: 160 });
   png.data.fill(250);
   for (let step = 0; step < 6000; step += 1) {

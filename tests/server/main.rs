@@ -17,6 +17,9 @@ mod import;
 mod map;
 mod metrics;
 mod model;
+#[path = "../parity/models.rs"]
+#[allow(dead_code)] // some of it is for `parity` alone
+mod models;
 mod pictures;
 mod process;
 mod queries;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::images::{BOUNDARY, multipart};
 use crate::model::base64;
+use crate::models;
 use crate::process::Server;
 
 /// The strokes of a writer: amplitudes and phases of a few waves.
@@ -47,7 +48,7 @@ fn png(picture: &image::GrayImage) -> Vec<u8> {
 }
 
 pub fn own(writer: u64, number: u64) -> Vec<u8> {
-    signature(&hand(writer), 0.06, writer * 1000 + number)
+    signature(&hand(writer), 0.1, writer * 1000 + number)
 }
 
 fn enrol(server: &Server, writer: u64, count: u64) {
@@ -449,4 +450,108 @@ fn real_signatures_of_twenty_writers_are_told_apart() {
     let forged: usize = (1..=20).map(|writer| accepts(writer, writer, "forged")).sum();
     println!("accepted of 100: {genuine} genuine, {random} of other writers, {forged} forgeries");
     assert!(genuine >= 85 && random <= 12, "{genuine} genuine and {random} of others of 100 accepted");
+}
+
+/// A picture as a printer, a copier and a scanner leave it: smaller, paler, blurred, compressed.
+fn printed(png: &[u8], scale: f32) -> Vec<u8> {
+    let picture = image::load_from_memory(png).unwrap().to_luma8();
+    let side = |pixels: u32| (pixels as f32 * scale) as u32;
+    let (width, height) = (side(picture.width()), side(picture.height()));
+    let mut small = image::imageops::resize(&picture, width, height, image::imageops::FilterType::Triangle);
+    small.pixels_mut().for_each(|pixel| pixel.0[0] = 50 + (u32::from(pixel.0[0]) * 180 / 255) as u8);
+    let mut bytes = Vec::new();
+    let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 60);
+    image::DynamicImage::ImageLuma8(image::imageops::blur(&small, 0.7)).write_with_encoder(encoder).unwrap();
+    bytes
+}
+
+#[test]
+fn a_reference_that_was_printed_and_scanned_is_a_replay_and_no_second_reference() {
+    let server = Server::start();
+    calibrated(&server);
+    for scale in [0.7, 1.4] {
+        let copy = printed(&own(2, 0), scale);
+        let answer = verify(&server, 2, &copy);
+        assert_eq!((&answer["decision"], &answer["replay"]), (&json!("review"), &json!(true)), "{answer}");
+        let reason = &answer["reasons"][0];
+        assert_eq!(reason["reason"], json!("replay"));
+        assert!(reason["text"].as_str().unwrap().contains("same picture"), "{answer}");
+        let body = json!({"sample": base64(&copy), "policy": {"target_far": 0.2}});
+        let whom = server.post("/collections/s/identify", &body).ok();
+        assert_eq!((&whom["subject"], &whom["replay"]), (&Value::Null, &json!(true)), "{whom}");
+        let body = json!({"subject": "writer 2", "samples": [base64(&copy)]});
+        let refused = server.post("/collections/s/enrol", &body).err(400);
+        assert!(refused.contains("samples[0]: it is the same picture as reference"), "{refused}");
+    }
+    // Two copies of one picture in one request, and the field that is the server's.
+    let samples = [printed(&own(700, 0), 1.4), printed(&own(700, 0), 0.7)].map(|copy| base64(&copy));
+    let twice = server.post("/collections/s/enrol", &json!({"subject": "new", "samples": samples})).err(400);
+    assert!(twice.contains("samples[1]: it is the same picture as samples[0] of this request"), "{twice}");
+    let body = json!({"subject": "new", "samples": samples[..1], "payload": {"print": "1:"}});
+    assert!(
+        server.post("/collections/s/enrol", &body).err(400).contains("payload.print is set by the server")
+    );
+    // A new signature of the same hand is none.
+    let fresh = (0..24).filter(|&writer| verify(&server, writer, &own(writer, 77))["replay"] == json!(true));
+    assert_eq!(fresh.collect::<Vec<_>>(), Vec::<u64>::new());
+}
+
+#[test]
+fn references_that_were_enrolled_without_a_print_are_compared_as_before() {
+    let server = Server::start();
+    calibrated(&server);
+    let copy = printed(&own(2, 0), 0.5);
+    assert_eq!(verify(&server, 2, &copy)["replay"], json!(true));
+    let filter = json!({"must": [{"key": "subject", "match": {"value": "writer 2"}}]});
+    server
+        .post("/collections/s/points/payload/delete?wait=true", &json!({"keys": ["print"], "filter": filter}))
+        .ok();
+    let answer = verify(&server, 2, &copy);
+    assert_eq!(answer["replay"], json!(false), "{answer}");
+    assert_eq!(answer["references"].as_array().unwrap().len(), 5);
+    assert_eq!(verify(&server, 2, &own(2, 0))["replay"], json!(true));
+}
+
+/// A CLIP with two transformers and weights by chance.
+fn clip_by_chance() -> tempfile::TempDir {
+    let mut config = models::clip_config();
+    for (field, value) in [("image_size", 96), ("patch_size", 8), ("num_hidden_layers", 3)] {
+        config["vision_config"][field] = json!(value);
+    }
+    models::directory(&config, 96, &models::clip_tokenizer(), |name, shape| {
+        let scale = match shape {
+            [_, rest @ ..] if !rest.is_empty() => (3.0 / rest.iter().product::<usize>() as f32).sqrt(),
+            _ => 0.1,
+        };
+        let shift = if name.contains("norm") && name.ends_with("weight") { 1.0 } else { 0.0 };
+        let values: Vec<f32> = models::uniform(name, shape.iter().product());
+        let values = values.into_iter().map(|value| value * scale + shift).collect();
+        candle_core::Tensor::from_vec(values, shape, &candle_core::Device::Cpu).unwrap()
+    })
+}
+
+#[test]
+fn any_clip_makes_features_of_signatures_and_another_model_is_a_conflict() {
+    let (dir, model) = (tempfile::tempdir().unwrap(), clip_by_chance());
+    let server = Server::start_in(dir.path(), &["--model", &model.path().display().to_string()]);
+    create(&server);
+    enrol(&server, 99, 3);
+    let body = json!({"subject": "writer 99", "sample": base64(&own(99, 8))});
+    let error = server.post("/collections/s/verify", &body).err(409);
+    assert!(error.contains("whitening"), "{error}");
+    server.delete("/collections/s").ok();
+    calibrated(&server);
+    let info = server.get("/collections/s").ok();
+    assert_eq!(info["config"]["params"]["vectors"]["size"], json!(128), "{info}");
+    let score = |writer: u64, number: u64, of: u64| {
+        verify(&server, writer, &own(of, number))["score"].as_f64().unwrap()
+    };
+    let told = (0..24).filter(|&writer| score(writer, 77, writer) > score(writer, 1, writer + 500)).count();
+    assert!(told >= 22, "{told} of 24 own signatures score higher than another's");
+    let copy = verify(&server, 2, &printed(&own(2, 0), 0.7));
+    assert_eq!((&copy["decision"], &copy["replay"]), (&json!("review"), &json!(true)), "{copy}");
+    server.kill();
+    let server = Server::start_in(dir.path(), &[]);
+    let error = server.post("/collections/s/verify", &body).err(409);
+    assert!(error.contains("load the model"), "{error}");
 }

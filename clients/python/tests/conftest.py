@@ -119,7 +119,7 @@ def paths(count: int) -> list[Path]:
 
 
 def signature(hand: int, variation: int) -> Image.Image:
-    """Pen strokes: one hand each, a little different each time."""
+    """Pen strokes: one hand each, different enough each time to be no copy."""
     import math
 
     picture = Image.new("L", (320, 120), 255)
@@ -129,7 +129,10 @@ def signature(hand: int, variation: int) -> Image.Image:
         t = step / 160
         wave = math.sin((11 + 3 * hand) * t + hand) * math.cos((3 + hand) * t)
         points.append(
-            (20 + 280 * t + 4 * math.sin(9 * t + variation), 60 + (30 + 2 * hand) * wave + variation % 3)
+            (
+                20 + 280 * t + 9 * math.sin(9 * t + 2.1 * variation),
+                60 + (30 + 2 * hand) * wave + 9 * math.sin(6 * t + 1.3 * variation),
+            )
         )
     draw.line(points, fill=20, width=3)
     return picture

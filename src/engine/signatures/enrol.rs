@@ -1,6 +1,6 @@
 //! Enrolment: references are looked at before they are taken. Refused are pictures without ink, too
-//! small or mostly dark, and copies of a reference (the same bytes, or the same features): a subject
-//! enrolled twice by one picture looks steadier than it is.
+//! small or mostly dark, and copies of a reference (the same bytes, features or ink): a subject enrolled
+//! twice by one picture looks steadier than it is.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::super::Engine;
 use super::super::draft::OnFailure;
+use super::copies::{self, PRINT_FIELD, Traces};
 use super::{quality_out, sha256};
 use crate::collection::{Collection, MAX_REFERENCES};
 use crate::distance;
@@ -18,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::types::{
     CollectionName, FORGERY_FIELD, Payload, Pictures, Point, PointId, SUBJECT_FIELD, check_subject,
 };
-use crate::verify::{DUPLICATE_COSINE, MIN_REFERENCES, RECOMMENDED_REFERENCES, cosine};
+use crate::verify::{MIN_REFERENCES, RECOMMENDED_REFERENCES};
 
 /// A picture file on its way in.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,8 +75,7 @@ pub struct Enrolment {
 
 struct Ready {
     at: usize,
-    features: Vec<f32>,
-    sha256: String,
+    traces: Traces,
     point: Point,
     pictures: Pictures,
 }
@@ -109,7 +109,7 @@ impl Engine {
         let mut qualities = vec![None; count];
         for (at, found) in found.into_iter().enumerate() {
             match found {
-                Ok(SignatureFeatures { mut features, quality, thumbnail }) => {
+                Ok(SignatureFeatures { mut features, quality, print, thumbnail }) => {
                     distance::normalise(&mut features);
                     qualities[at] = Some(quality_out(&quality));
                     let mut payload = request.payload.clone();
@@ -117,10 +117,13 @@ impl Engine {
                     payload.insert(field.into(), request.subject.clone().into());
                     payload.insert("sha256".into(), hashes[at].clone().into());
                     payload.insert("quality".into(), quality_out(&quality));
+                    payload.insert(PRINT_FIELD.into(), print.to_text().into());
                     let vectors = BTreeMap::from([(String::new(), features.clone())]);
                     let point = Point { id: ids[at], vectors, payload };
                     let pictures = Pictures { thumbnail, original: originals[at].take() };
-                    ready.push(Ready { at, features, sha256: hashes[at].clone(), point, pictures });
+                    let sha256 = Some(hashes[at].clone());
+                    let traces = Traces { sha256, features: Some(features), print: Some(print) };
+                    ready.push(Ready { at, traces, point, pictures });
                 }
                 Err(error) => drop(refused.insert(at, plain(&error))),
             }
@@ -198,27 +201,21 @@ fn fresh(
     let mut stored = Vec::with_capacity(known.len());
     for (id, hash) in &known {
         // One that was deleted meanwhile is none any more.
-        match collection.vector(*id, "") {
-            Ok(vector) => stored.push((*id, hash.clone(), vector)),
-            Err(Error::NotFound(_)) => {}
-            Err(error) => return Err(error),
-        }
+        stored.extend(copies::traces(collection, *id, hash.as_deref())?.map(|traces| (*id, traces)));
     }
     let mut taken: Vec<Ready> = Vec::new();
     for one in ready {
-        let same = |hash: &str, features: &[f32]| {
-            hash == one.sha256 || cosine(features, &one.features) > f64::from(DUPLICATE_COSINE)
+        let of_stored = |(id, traces): &(PointId, Traces)| {
+            one.traces.same(traces).map(|how| (format!("reference {id} of `{subject}`"), how))
         };
-        let copy = stored
-            .iter()
-            .find(|(_, hash, features)| same(hash.as_deref().unwrap_or_default(), features))
-            .map(|(id, ..)| format!("reference {id} of `{subject}`"))
-            .or_else(|| {
-                let twin = taken.iter().find(|other| same(&other.sha256, &other.features))?;
-                Some(format!("{} of this request", labels[twin.at]))
-            });
+        let of_taken = |other: &Ready| {
+            one.traces.same(&other.traces).map(|how| (format!("{} of this request", labels[other.at]), how))
+        };
+        let copy = stored.iter().find_map(of_stored).or_else(|| taken.iter().find_map(of_taken));
         match copy {
-            Some(of) => drop(refused.insert(one.at, format!("it is the same picture as {of}"))),
+            Some((of, how)) => {
+                drop(refused.insert(one.at, format!("it is the same picture as {of} ({how})")))
+            }
             None if !forgeries && stored.len() + taken.len() >= MAX_REFERENCES => {
                 let why = format!("a subject has at most {MAX_REFERENCES} references");
                 refused.insert(one.at, why);

@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::Engine;
-use super::verify::{Other, UsedCalibration, Why, copied, reasons, used};
+use super::copies::copied;
+use super::verify::{Other, UsedCalibration, Why, reasons, used};
 use super::{Policy, Probe, Sample, Threshold, matching_calibration, quality_out, warnings};
 use crate::collection::{Collection, IdentificationRates};
 use crate::error::{Error, Result};

@@ -5,6 +5,7 @@
 //! together; where they do not, the answer is a conflict that says what to do, never a number.
 
 mod calibrate;
+mod copies;
 mod enrol;
 mod identify;
 mod verify;
@@ -19,7 +20,7 @@ use crate::collection::{CalibrationVersion, Collection, Origin};
 use crate::distance;
 use crate::embed::{Lane, SignatureInfo, Thumbnails};
 use crate::error::{Error, Result};
-use crate::preprocess::Quality;
+use crate::preprocess::{InkPrint, Quality};
 use crate::types::{
     CollectionConfig, CollectionName, Distance, FORGERY_FIELD, HnswParams, PayloadFieldType,
     PayloadIndexParams, PointId, SUBJECT_FIELD, SignatureProfile, VectorParams,
@@ -75,6 +76,8 @@ struct Probe {
     sha256: String,
     unfit: Option<String>,
     point: Option<PointId>,
+    /// Of a picture, or of a point that was enrolled with one.
+    print: Option<InkPrint>,
 }
 
 /// The SHA-256 of bytes in hex.
@@ -168,11 +171,19 @@ impl Engine {
                     Ok(found) => {
                         let mut features = found.features;
                         distance::normalise(&mut features);
-                        let quality = Some(found.quality);
-                        Ok(Probe { features: Some(features), quality, sha256, unfit: None, point: None })
+                        let (quality, print) = (Some(found.quality), Some(found.print));
+                        Ok(Probe {
+                            features: Some(features),
+                            quality,
+                            sha256,
+                            unfit: None,
+                            point: None,
+                            print,
+                        })
                     }
                     Err(Error::Unfit(why)) => {
-                        Ok(Probe { features: None, quality: None, sha256, unfit: Some(why), point: None })
+                        let unfit = Some(why);
+                        Ok(Probe { features: None, quality: None, sha256, unfit, point: None, print: None })
                     }
                     Err(error) => Err(error.at(place)),
                 }
@@ -187,12 +198,17 @@ impl Engine {
                     quality: None,
                     unfit: None,
                     point: None,
+                    print: None,
                 })
             }
             Sample::Point(id) => {
-                let features = self.on(name, move |collection| collection.vector(id, "")).await?;
+                let read = move |collection: &Collection| {
+                    Ok((collection.vector(id, "")?, copies::print_of(collection, id)?))
+                };
+                let (features, print) = self.on(name, read).await?;
                 let sha256 = of_features(&features);
-                Ok(Probe { features: Some(features), quality: None, sha256, unfit: None, point: Some(id) })
+                let features = Some(features);
+                Ok(Probe { features, quality: None, sha256, unfit: None, point: Some(id), print })
             }
         }
     }

@@ -4,13 +4,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::Engine;
+use super::copies::copied;
 use super::{Policy, Probe, Sample, Threshold, matching_calibration, quality_out, warnings};
 use crate::collection::{CalibrationVersion, Collection, Reference};
 use crate::error::{Error, Result};
 use crate::types::{CollectionName, PointId};
-use crate::verify::{
-    Calibration, DUPLICATE_COSINE, Decision, Estimate, Evidence, Reason, Thresholds, Verdict, cosine, decide,
-};
+use crate::verify::{Calibration, Decision, Estimate, Evidence, Reason, Thresholds, Verdict, cosine, decide};
 
 /// Is this the subject's signature?
 #[derive(Debug, Clone)]
@@ -259,30 +258,6 @@ pub(super) fn reasons(decision: &Decision) -> Vec<Why> {
         text: reason.to_string(),
     };
     decision.reasons.iter().map(why).collect()
-}
-
-/// The reference that the probe is a copy of.
-pub(super) fn copied(
-    collection: &Collection,
-    probe: &Probe,
-    references: &[Reference],
-) -> Result<Option<(usize, f32)>> {
-    let same = |r: &Reference| r.sha256.as_deref() == Some(&probe.sha256) || Some(r.id) == probe.point;
-    if let Some(at) = references.iter().position(same) {
-        return Ok(Some((at, 1.0)));
-    }
-    let Some(features) = &probe.features else { return Ok(None) };
-    for (at, reference) in references.iter().enumerate() {
-        let alike = match collection.vector(reference.id, "") {
-            Ok(vector) => cosine(features, &vector) as f32,
-            Err(Error::NotFound(_)) => continue, // deleted meanwhile
-            Err(error) => return Err(error),
-        };
-        if alike > DUPLICATE_COSINE {
-            return Ok(Some((at, alike)));
-        }
-    }
-    Ok(None)
 }
 
 /// The thresholds of a policy; `None` without a calibration where one is needed.

@@ -84,7 +84,7 @@ fn request(
     on_failure: OnFailure,
 ) -> Result<EnrolRequest> {
     let subject = subject.ok_or_else(|| missing("subject", "whose signature it is"))?;
-    for field in ["subject", "forgery_of", "sha256", "quality"] {
+    for field in ["subject", "forgery_of", "sha256", "quality", "print"] {
         if payload.contains_key(field) {
             return Err(Error::InvalidInput(format!("payload.{field} is set by the server; leave it out")));
         }
