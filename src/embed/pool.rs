@@ -162,13 +162,16 @@ mod tests {
         let pool = Pool::start(1, 100).unwrap();
         let (send, order) = mpsc::channel();
         let (open, gate) = mpsc::channel::<()>();
+        let (started, running) = mpsc::channel();
         pool.run(
             Lane::Ingest,
             task(100, move || {
+                started.send(()).unwrap();
                 gate.recv().unwrap();
                 panic!("on purpose");
             }),
         );
+        running.recv_timeout(Duration::from_secs(10)).unwrap();
         for (lane, name) in
             [(Lane::Ingest, 'i'), (Lane::Ingest, 'i'), (Lane::Queries, 'q'), (Lane::Queries, 'q')]
         {

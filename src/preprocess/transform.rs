@@ -12,8 +12,9 @@ use crate::error::{Error, Result};
 /// Sides outside this range are a mistake in the file: 16 is one patch, 1024 is 48 MB a batch of 4.
 const SIDES: std::ops::RangeInclusive<u32> = 16..=1024;
 /// A picture that is scaled down while it is decoded keeps so many times the pixels of the side it will be
-/// resized to: at twice as many the vectors of both have a cosine above 0.999 (`benches/preprocess.rs`).
-const REDUCED: u32 = 2;
+/// resized to, so that the bicubic resize still decides the result. `benches/preprocess.rs` prints the cosine of the
+/// vectors to those of the whole picture.
+const REDUCED: u32 = 3;
 const CLIP_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
