@@ -6,6 +6,7 @@
 mod adapt;
 mod api;
 mod bad_input;
+mod datatype;
 mod demo;
 mod duplicates;
 mod durability;
