@@ -8,7 +8,7 @@ use crate::distance;
 use crate::error::{Error, Result};
 use crate::storage::Change;
 use crate::types::{
-    CollectionConfig, Distance, Filter, JsonPath, Payload, PayloadIndexParams, Pictures, Point, PointId,
+    CollectionConfig, Filter, JsonPath, Payload, PayloadIndexParams, Pictures, Point, PointId, VectorParams,
     check_vector, merge_payload,
 };
 
@@ -195,11 +195,13 @@ impl Collection {
         config.payload_indexes = old.payload_indexes;
         let same_vectors = config.vectors.len() == old.vectors.len()
             && config.vectors.iter().zip(&old.vectors).all(|((name, new), (old_name, old))| {
-                name == old_name && new.size == old.size && new.distance == old.distance
+                let of = |params: &VectorParams| (params.size, params.distance, params.datatype);
+                name == old_name && of(new) == of(old)
             });
         if !same_vectors {
             return Err(Error::InvalidInput(
-                "the names, sizes and distances of a collection's vectors cannot be changed".into(),
+                "the names, sizes, distances and datatypes of a collection's vectors cannot be changed"
+                    .into(),
             ));
         }
         config.validate()?;
@@ -207,19 +209,18 @@ impl Collection {
     }
 }
 
-/// Checks a point's vectors, and normalises those under cosine.
+/// Checks a point's vectors, and makes them what is stored: normalised under cosine, rounded to their datatype.
 fn check_point(point: &mut Point, config: &CollectionConfig) -> Result<()> {
     for (name, vector) in &mut point.vectors {
         let params = config
             .vectors
             .get(name)
             .ok_or_else(|| Error::InvalidInput(format!("Not existing vector name error: {name}")))?;
-        check_vector(vector, params.size, params.distance).map_err(|error| {
-            if name.is_empty() { error.at("vector") } else { error.at(format!("vector `{name}`")) }
-        })?;
-        if params.distance == Distance::Cosine {
-            distance::normalise(vector);
-        }
+        check_vector(vector, params.size, params.distance)
+            .and_then(|()| distance::prepare(vector, params.distance, params.datatype))
+            .map_err(|error| {
+                if name.is_empty() { error.at("vector") } else { error.at(format!("vector `{name}`")) }
+            })?;
     }
     Ok(())
 }

@@ -16,12 +16,14 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod bytes;
+mod half;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod pages;
 mod scalar;
 
 pub use bytes::{BitKernel, ByteKernel, Line, QueryLine, bit_kernel, byte_kernel, prefetch};
+pub use half::{are_halves, prepare, read_halves, write_halves};
 pub use pages::{FloatPages, huge_vec};
 
 /// Compares two vectors of equal length. (Of unequal ones it reads the common part.)

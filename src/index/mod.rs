@@ -31,7 +31,9 @@ use roaring::RoaringBitmap;
 
 use crate::distance::{self, Kernel};
 use crate::error::{Error, Result};
-use crate::types::{Distance, HnswParams, Quantization, QuantizationConfig, VectorParams, check_vector};
+use crate::types::{
+    Datatype, Distance, HnswParams, Quantization, QuantizationConfig, VectorParams, check_vector,
+};
 use arena::{Chunk, Rows};
 use graph::{Graph, Ranker};
 pub use kept::KeptGraph;
@@ -128,6 +130,7 @@ impl std::fmt::Debug for Index {
 struct Shared {
     size: usize,
     distance: Distance,
+    datatype: Datatype,
     kernel: Kernel,
     hnsw: HnswParams,
     quantization: Quantization,
@@ -146,6 +149,7 @@ impl Index {
         let shared = Shared {
             size: params.size,
             distance: params.distance,
+            datatype: params.datatype,
             kernel: distance::kernel(params.distance),
             hnsw: params.hnsw.unwrap_or(hnsw),
             quantization: params.quantization.as_ref().map(QuantizationConfig::kind).unwrap_or_default(),
@@ -186,7 +190,7 @@ impl Index {
     }
 
     fn put(&self, slot: u32, vector: &[f32], old: Option<u32>) -> Result<()> {
-        let vector = self.shared.prepared(vector)?;
+        let vector = self.shared.prepared(vector, self.shared.datatype)?;
         let (start, shed) = {
             let mut state = self.shared.state.write();
             if state.last_slot.is_some_and(|last| last >= slot) {
@@ -245,7 +249,7 @@ impl Index {
         };
         bound("limit (with offset and excluded points)", search.limit, MAX_LIMIT)?;
         bound("hnsw_ef", search.ef.unwrap_or(0), MAX_EF)?;
-        let query = self.shared.prepared(query)?;
+        let query = self.shared.prepared(query, Datatype::Float32)?;
         if search.limit == 0 {
             return Ok(Vec::new());
         }
@@ -364,13 +368,11 @@ impl Drop for Index {
 }
 
 impl Shared {
-    /// A checked copy, normalised under cosine.
-    fn prepared(&self, vector: &[f32]) -> Result<Vec<f32>> {
+    /// A checked copy, normalised under cosine, rounded to what holds it.
+    fn prepared(&self, vector: &[f32], datatype: Datatype) -> Result<Vec<f32>> {
         check_vector(vector, self.size, self.distance)?;
         let mut vector = vector.to_vec();
-        if self.distance == Distance::Cosine {
-            distance::normalise(&mut vector);
-        }
+        distance::prepare(&mut vector, self.distance, datatype)?;
         Ok(vector)
     }
 }

@@ -525,7 +525,7 @@ mod tests {
 
     #[test]
     fn a_batch_over_the_bound_is_refused_with_what_to_do() {
-        let vectors = one_vector(&vec![0.5; 65_536]);
+        let vectors = one_vector(&vec![0.1; 65_536]);
         let points: Vec<Point> = (0..260).map(|id| Point { vectors: vectors.clone(), ..point(id) }).collect();
         let error = encode_upsert(&points).unwrap_err();
         assert_eq!(error.code(), 413);

@@ -3,15 +3,19 @@
 //!
 //! `crc32c u32 LE | kind u8 | id | body`; the checksum covers everything behind it. The body of
 //! a payload is its JSON; the body of vectors is `count u16`, then for each `name length u8,
-//! name, components u32, f32 LE ...`; that of a picture the bytes of its file.
+//! name, components u32, f32 LE ...`, or where 16 bits hold every component as it is, `components | 1 << 31`
+//! and f16 LE; that of a picture the bytes of its file.
 
 use crate::error::{Error, Result};
 use crate::types::{NamedVectors, Payload, PictureKind, PointId};
 
 use super::keys;
+use crate::distance;
 
 const PAYLOAD: u8 = b'P';
 const VECTORS: u8 = b'V';
+/// Set in the number of components of a vector in 16 bits.
+const HALVES: u32 = 1 << 31;
 
 /// The kind of a picture's record.
 fn kind_of(picture: PictureKind) -> u8 {
@@ -59,11 +63,17 @@ pub fn write_vectors(out: &mut Vec<u8>, id: PointId, vectors: &NamedVectors) -> 
     out.extend_from_slice(&count.to_le_bytes());
     for (name, vector) in vectors {
         let length = u8::try_from(name.len()).map_err(|_| too_large("a vector name over 255 bytes"))?;
-        let size = u32::try_from(vector.len()).map_err(|_| too_large("a vector of 4 billion components"))?;
+        let size = u32::try_from(vector.len()).ok().filter(|size| size & HALVES == 0);
+        let size = size.ok_or_else(|| too_large("a vector of 2 billion components"))?;
+        let halves = distance::are_halves(vector);
         out.push(length);
         out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(&size.to_le_bytes());
-        vector.iter().for_each(|component| out.extend_from_slice(&component.to_le_bytes()));
+        out.extend_from_slice(&if halves { size | HALVES } else { size }.to_le_bytes());
+        if halves {
+            distance::write_halves(vector, out);
+        } else {
+            vector.iter().for_each(|component| out.extend_from_slice(&component.to_le_bytes()));
+        }
     }
     finish(out, start);
     Ok(())
@@ -132,39 +142,77 @@ pub fn payload_crc(id: PointId, json: &[u8]) -> u32 {
 /// The vectors of `id` from their record; `None` where anything about it is wrong.
 pub fn read_vectors(record: &[u8], id: PointId) -> Option<NamedVectors> {
     let mut vectors = NamedVectors::new();
-    each_vector(record, id, |name, bytes| {
-        let (components, _) = bytes.as_chunks::<4>();
-        let vector = components.iter().map(|c| f32::from_le_bytes(*c)).collect();
+    each_vector(record, id, |name, bytes, width| {
+        let mut vector = vec![0.0; bytes.len() / width.bytes()];
+        width.read(bytes, &mut vector);
         vectors.insert(name.to_owned(), vector);
     })?;
     Some(vectors)
 }
 
-/// Which bytes of the record of `id` are the vector of this name; `None` where there is none or anything
+/// What a component takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Width {
+    /// 32 bits.
+    #[default]
+    Whole,
+    /// 16 bits.
+    Half,
+}
+
+impl Width {
+    /// Bytes of a component.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::Whole => 4,
+            Self::Half => 2,
+        }
+    }
+
+    /// Reads as many components as `out` has; false where there are fewer.
+    pub fn read(self, bytes: &[u8], out: &mut [f32]) -> bool {
+        match self {
+            Self::Whole => {
+                let (components, _) = bytes.as_chunks::<4>();
+                out.iter_mut().zip(components).for_each(|(out, bytes)| *out = f32::from_le_bytes(*bytes));
+                components.len() >= out.len()
+            }
+            Self::Half => distance::read_halves(bytes, out),
+        }
+    }
+}
+
+/// Which bytes of the record of `id` are the vector of this name, and what a component takes; `None` where there is none or anything
 /// about the record is wrong.
-pub fn find_vector(record: &[u8], id: PointId, wanted: &str) -> Option<std::ops::Range<usize>> {
+pub fn find_vector(record: &[u8], id: PointId, wanted: &str) -> Option<(std::ops::Range<usize>, Width)> {
     let mut found = None;
-    each_vector(record, id, |name, bytes| {
+    each_vector(record, id, |name, bytes, width| {
         if name == wanted {
             let start = bytes.as_ptr().addr() - record.as_ptr().addr();
-            found = Some(start..start + bytes.len());
+            found = Some((start..start + bytes.len(), width));
         }
     })?;
     found
 }
 
 /// Hands out the vectors of a record with their names, each as its bytes.
-fn each_vector<'a>(record: &'a [u8], id: PointId, mut each: impl FnMut(&'a str, &'a [u8])) -> Option<()> {
+fn each_vector<'a>(
+    record: &'a [u8],
+    id: PointId,
+    mut each: impl FnMut(&'a str, &'a [u8], Width),
+) -> Option<()> {
     let mut rest = body(record, VECTORS, id)?;
     let count = u16::from_le_bytes(*take(&mut rest)?);
     for _ in 0..count {
         let [length] = *take::<1>(&mut rest)?;
         let (name, after) = rest.split_at_checked(length.into())?;
         rest = after;
-        let size = usize::try_from(u32::from_le_bytes(*take(&mut rest)?)).ok()?;
-        let (bytes, after) = rest.split_at_checked(size.checked_mul(4)?)?;
+        let size = u32::from_le_bytes(*take(&mut rest)?);
+        let width = if size & HALVES == 0 { Width::Whole } else { Width::Half };
+        let size = usize::try_from(size & !HALVES).ok()?;
+        let (bytes, after) = rest.split_at_checked(size.checked_mul(width.bytes())?)?;
         rest = after;
-        each(std::str::from_utf8(name).ok()?, bytes);
+        each(std::str::from_utf8(name).ok()?, bytes, width);
     }
     rest.is_empty().then_some(())
 }
@@ -185,7 +233,7 @@ mod tests {
         #[test]
         fn vectors_survive_their_record_and_no_flipped_bit_goes_unseen(
             number in any::<u64>(),
-            vectors in btree_map("[a-z]{0,8}", vec(-1e9_f32..1e9, 0..20), 0..4),
+            vectors in btree_map("[a-z]{0,8}", vec(prop_oneof![-1e9_f32..1e9, Just(0.5), Just(-0.0)], 0..4), 0..4),
             flip in any::<prop::sample::Index>(),
         ) {
             let id = PointId::Num(number);
@@ -195,9 +243,12 @@ mod tests {
             prop_assert_eq!(read.as_ref(), Some(&vectors));
             prop_assert_eq!(read_vectors(&bytes, PointId::Num(number ^ 1)), None);
             for (name, vector) in &vectors {
-                let place = find_vector(&bytes, id, name).unwrap();
-                let floats: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
-                prop_assert_eq!(&bytes[place], &floats[..]);
+                let (place, width) = find_vector(&bytes, id, name).unwrap();
+                let mut read = vec![f32::NAN; vector.len()];
+                prop_assert_eq!(width == Width::Half, distance::are_halves(vector));
+                prop_assert_eq!(place.len(), width.bytes() * vector.len());
+                prop_assert!(width.read(&bytes[place], &mut read));
+                prop_assert_eq!(&read, vector);
             }
             prop_assert_eq!(find_vector(&bytes, id, "no such name"), None);
             let bit = flip.index(bytes.len() * 8);

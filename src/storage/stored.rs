@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::record;
+use super::record::{self, Width};
 use super::segment::Segment;
 use super::volume::Volume;
 use crate::error::Result;
@@ -27,6 +27,8 @@ struct Place {
     length: u32,
     /// The vector's first byte in the record.
     vector: u32,
+    /// What a component takes.
+    width: Width,
 }
 
 impl Volume {
@@ -56,7 +58,7 @@ impl Volume {
         let Some((position, segment)) = self.vectors_segment(id)? else { return Ok(None) };
         let (start, length) = (position.offset as usize, position.length as usize);
         let record = segment.bytes().get(start..start + length);
-        let Some(bytes) = record.and_then(|record| record::find_vector(record, id, name)) else {
+        let Some((bytes, width)) = record.and_then(|record| record::find_vector(record, id, name)) else {
             return Ok(None);
         };
         let known = segments.iter().rposition(|known| Arc::ptr_eq(known, &segment));
@@ -69,34 +71,31 @@ impl Volume {
             record: position.offset,
             length: position.length,
             vector: bytes.start as u32, // records are under 4 GiB
+            width,
         }))
     }
 }
 
 impl StoredVectors {
-    fn record(&self, i: usize) -> Option<(&[u8], usize)> {
+    /// The record of the `i`-th vector, and where that lies in it.
+    fn record(&self, i: usize) -> Option<(&[u8], &Place)> {
         let place = self.places.get(i).filter(|place| place.length > 0)?;
         let segment = self.segments.get(place.segment as usize)?;
         let record = segment.bytes().get(place.record as usize..)?.get(..place.length as usize)?;
-        Some((record, place.vector as usize))
+        Some((record, place))
     }
 
     /// Reads the `i`-th vector; false where there is none or its record fails its checksum. `out` has
     /// the vector's components.
     pub fn read(&self, i: usize, out: &mut [f32]) -> bool {
-        let Some((record, start)) = self.record(i).filter(|(record, _)| record::is_intact(record)) else {
-            return false;
-        };
-        let Some(bytes) = record.get(start..start + size_of_val(out)) else { return false };
-        let (components, _) = bytes.as_chunks::<4>();
-        for (out, component) in out.iter_mut().zip(components) {
-            *out = f32::from_le_bytes(*component);
-        }
-        true
+        let intact = self.record(i).filter(|(record, _)| record::is_intact(record));
+        intact.is_some_and(|(record, place)| {
+            record.get(place.vector as usize..).is_some_and(|bytes| place.width.read(bytes, out))
+        })
     }
 
     /// The record's bytes from the `i`-th vector on, unchecked; empty where there is none.
     pub fn bytes(&self, i: usize) -> &[u8] {
-        self.record(i).and_then(|(record, start)| record.get(start..)).unwrap_or_default()
+        self.record(i).and_then(|(record, place)| record.get(place.vector as usize..)).unwrap_or_default()
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Distance, JsonPath, PayloadIndexParams, PicturePolicy, QuantizationConfig, SignatureProfile,
+    Datatype, Distance, JsonPath, PayloadIndexParams, PicturePolicy, QuantizationConfig, SignatureProfile,
     TextTemplates, VectorName,
 };
 use crate::error::{Error, Result};
@@ -65,6 +65,9 @@ pub struct VectorParams {
     /// False holds all floats in memory; otherwise those of a vector in the graph are read from the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_disk: Option<bool>,
+    /// How the components are stored.
+    #[serde(default, skip_serializing_if = "Datatype::is_default")]
+    pub datatype: Datatype,
     /// What the graph is walked by, where it differs from the collection's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantization: Option<QuantizationConfig>,
@@ -76,7 +79,7 @@ impl VectorParams {
 
     /// Nothing but what there must be.
     pub fn new(size: usize, distance: Distance) -> Self {
-        Self { size, distance, hnsw: None, on_disk: None, quantization: None }
+        Self { size, distance, hnsw: None, on_disk: None, datatype: Datatype::Float32, quantization: None }
     }
 }
 

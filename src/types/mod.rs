@@ -2,6 +2,7 @@
 //! (http, cli), and the constructors here refuse what may not be. No I/O, no threads.
 
 mod collection_config;
+mod datatype;
 mod distance;
 mod filter;
 mod geo;
@@ -17,6 +18,7 @@ mod vector;
 mod words;
 
 pub use collection_config::{CollectionConfig, CollectionName, HnswParams, VectorParams};
+pub use datatype::Datatype;
 pub use distance::{Distance, Order};
 pub use filter::{
     Condition, DatetimeRange, FieldCondition, Filter, Match, MatchValue, MinShould, Range, parse_datetime,

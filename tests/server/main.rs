@@ -6,6 +6,7 @@
 mod adapt;
 mod api;
 mod bad_input;
+mod datatype;
 mod demo;
 mod docs;
 mod duplicates;

@@ -10,7 +10,7 @@ use super::object::{Object, expected};
 use crate::collection::CollectionInfo;
 use crate::error::{Error, Result};
 use crate::types::{
-    CollectionConfig, Distance, HnswParams, PayloadIndexParams, PicturePolicy, QuantizationConfig,
+    CollectionConfig, Datatype, Distance, HnswParams, PayloadIndexParams, PicturePolicy, QuantizationConfig,
     VectorParams,
 };
 
@@ -207,18 +207,22 @@ fn vector(value: Value, place: &str, collection_hnsw: HnswParams) -> Result<Vect
             "{place}.multivector_config is not supported; leave it out"
         )));
     }
-    if let Some(datatype) = object.string("datatype")?.filter(|name| name != "float32") {
-        return Err(Error::InvalidInput(format!(
-            "{place}.datatype `{datatype}` is not supported, only `float32`"
-        )));
-    }
+    let datatype = match object.string("datatype")?.as_deref() {
+        None | Some("float32") => Datatype::Float32,
+        Some("float16") => Datatype::Float16,
+        Some(other) => {
+            return Err(Error::InvalidInput(format!(
+                "{place}.datatype `{other}` is not supported, use `float32` or `float16` (searches go by bytes as it is)"
+            )));
+        }
+    };
     let on_disk = object.boolean("on_disk")?;
     let quantization = match object.take("quantization_config") {
         None => None,
         Some(value) => QuantizationConfig::parse(&value).map_err(|error| error.at(place))?,
     };
     object.finish()?;
-    Ok(VectorParams { size, distance, hnsw, on_disk, quantization })
+    Ok(VectorParams { size, distance, hnsw, on_disk, datatype, quantization })
 }
 
 /// The graph's parameters; what is left out is as in `base`.
@@ -251,6 +255,9 @@ pub fn describe(config: &CollectionConfig, info: &CollectionInfo) -> Value {
         }
         if let Some(on_disk) = params.on_disk {
             out["on_disk"] = json!(on_disk);
+        }
+        if params.datatype != Datatype::Float32 {
+            out["datatype"] = json!(params.datatype);
         }
         if let Some(quantization) = &params.quantization {
             out["quantization_config"] = json!(quantization);
