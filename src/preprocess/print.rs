@@ -431,9 +431,9 @@ mod tests {
     fn a_singular_matrix_has_no_inverse_and_others_have_theirs() {
         let matrix = [[4.0, 1.0, 0.0, 0.0], [1.0, 3.0, 0.0, 1.0], [0.0, 0.0, 2.0, 0.0], [0.0, 1.0, 0.0, 1.0]];
         let found = inverse(matrix).unwrap();
-        for i in 0..4 {
+        for (i, row) in matrix.iter().enumerate() {
             for j in 0..4 {
-                let sum: f32 = (0..4).map(|k| matrix[i][k] * found[k][j]).sum();
+                let sum: f32 = row.iter().zip(&found).map(|(value, others)| value * others[j]).sum();
                 assert!((sum - f32::from(u8::from(i == j))).abs() < 1e-5, "{found:?}");
             }
         }
