@@ -10,6 +10,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use roaring::RoaringBitmap;
+
 use super::originals::{Originals, Stored};
 use crate::distance::{self, FloatPages};
 
@@ -213,6 +215,25 @@ impl Rows {
         self.chunks.get(after.checked_sub(1)?)
     }
 
+    /// The rows before `covered` whose slots are allowed, deleted or not.
+    pub(super) fn among(&self, allow: &RoaringBitmap, covered: usize) -> impl Iterator<Item = u32> {
+        let mut number = 0;
+        let mut chunk = self.chunks.first();
+        allow
+            .iter()
+            .map_while(move |slot| {
+                // Both increase, and most chunks hold allowed slots.
+                while chunk.is_some_and(|chunk| chunk.slots().last().is_none_or(|&last| last < slot)) {
+                    number += 1;
+                    chunk = self.chunks.get(number);
+                }
+                let first = number << self.shift;
+                let chunk = chunk.filter(|_| first < covered)?;
+                Some(chunk.find(slot).map(|i| (first + i) as u32)) // rows are numbered by u32
+            })
+            .flatten()
+    }
+
     /// The chunks that hold the rows from `covered` on, which is a multiple of a chunk's rows.
     pub(super) fn behind(&self, covered: usize) -> &[Arc<Chunk>] {
         debug_assert!(covered.is_multiple_of(self.chunk_rows()));
@@ -313,5 +334,33 @@ mod tests {
         assert_eq!(chunk.vector(chunk.find(36).unwrap(), 25_000)[0], 2.0);
         assert!(less.chunk_of(94).unwrap().find(94).is_none());
         assert!(less.chunk_of(0).is_none());
+    }
+
+    #[test]
+    fn allowed_rows_are_found_in_chunks_with_and_without_gaps_and_up_to_what_is_covered() {
+        let mut rows = Rows::new(100_000 / 4);
+        for base in 0..4u32 {
+            let mut chunk = Chunk::with_room(16);
+            // Every second chunk is full, the others have gaps and fewer rows.
+            (0..if base % 2 == 0 { 16 } else { 9 }).for_each(|i| {
+                chunk.push(base * 64 + (1 + base % 2) * i, &vec![0.0; 25_000]);
+            });
+            rows.seal(chunk);
+        }
+        let find = |slot: u32| {
+            rows.chunk_of(slot)
+                .and_then(|chunk| Some((chunk.slots()[0] / 64 * 16) + chunk.find(slot)? as u32))
+        };
+        for covered in [0, 32, 64] {
+            for allow in
+                [(0..300).collect::<RoaringBitmap>(), [3, 64, 66, 67, 131, 208, 999].into_iter().collect()]
+            {
+                let found: Vec<u32> = rows.among(&allow, covered).collect();
+                let expected: Vec<u32> =
+                    allow.iter().filter_map(find).filter(|&row| (row as usize) < covered).collect();
+                assert_eq!(found, expected, "{covered}");
+                assert_eq!(found.is_empty(), covered == 0);
+            }
+        }
     }
 }

@@ -41,7 +41,7 @@ use nearest::{Near, Nearest};
 pub use originals::{Originals, Stored};
 use plan::{Plan, Stats, plan};
 use quantised::Quantised;
-use scan::{Probe, Scored, fold_chunks, scan_chunk, scan_chunks, visible};
+use scan::{Probe, Scored, fold_chunks, is_worth_threads, scan_chunk, scan_chunks, visible};
 use state::{State, Work};
 
 /// Most hits of one search (a page of 10,000 behind an offset of as many, and some to leave
@@ -452,6 +452,12 @@ fn scan_bytes(
     // By bits more is in doubt.
     let (times, more) = if bytes.is_bits_alone() { (16, 512) } else { (4, 64) };
     let kept = search.limit.saturating_mul(times).max(search.limit + more);
+    if let Some(allow) = search.allow.filter(|_| !is_worth_threads(expected.saturating_mul(rows.size() / 4)))
+    {
+        let covered = chunks.len() * rows.chunk_rows();
+        let best = scan_among(probe, rows, rows.among(allow, covered), &query, Nearest::new(kept));
+        return compared(probe, rows, best.into_sorted(), search, query.doubtful());
+    }
     let scan = |mut nearest: Nearest, (number, chunk): &(usize, &Arc<Chunk>)| {
         let first = (number * rows.chunk_rows()) as u32; // rows are numbered by u32
         let places = visible(chunk, probe.moment, search.allow, first);
@@ -465,8 +471,50 @@ fn scan_bytes(
         nearest
     };
     let best = fold_chunks(&numbered, kept, expected.saturating_mul(rows.size() / 4), scan);
-    let mut best = best.into_sorted();
-    best.truncate(rescored(&best, search, query.doubtful()));
+    compared(probe, rows, best.into_sorted(), search, query.doubtful())
+}
+
+/// Rows that are fetched while those before them are ranked.
+const BLOCK: usize = 64;
+
+/// Offers those of the rows that a search may answer, by their bytes. Deletion is looked up only for those
+/// that would be kept, and rows are fetched ahead: few of many rows lie far apart.
+fn scan_among(
+    probe: Probe<'_>,
+    rows: &Rows,
+    mut among: impl Iterator<Item = u32>,
+    query: &quantised::Query<'_>,
+    mut nearest: Nearest,
+) -> Nearest {
+    let mut next = || -> Vec<u32> { among.by_ref().take(BLOCK).inspect(|&row| query.fetch(row)).collect() };
+    let (mut block, mut ranks) = (next(), [0.0; BLOCK]);
+    while !block.is_empty() {
+        let coming = next();
+        query.ranks(&block, &mut ranks[..block.len()]);
+        for (&number, &rank) in block.iter().zip(&ranks) {
+            if nearest.admits(rank) {
+                let (chunk, i) = rows.locate(number);
+                if chunk.is_visible(i, probe.moment) {
+                    nearest.offer(Near { rank, number });
+                }
+            }
+        }
+        block = coming;
+    }
+    nearest
+}
+
+/// The best by bytes, best first, compared exactly and by slot, as far as rounding may have put them in the
+/// wrong order.
+fn compared(
+    probe: Probe<'_>,
+    rows: &Rows,
+    mut best: Vec<Near>,
+    search: &Search<'_>,
+    doubtful: f32,
+) -> Vec<Near> {
+    best.truncate(rescored(&best, search, doubtful));
+    best.iter().for_each(|near| rows.prefetch(near.number));
     let exact = |near: Near| {
         let (chunk, i) = rows.locate(near.number);
         Near { rank: probe.rank(&chunk.vector(i, rows.size())), number: chunk.slots()[i] }

@@ -133,6 +133,11 @@ pub(super) fn scan_chunks(
     fold_chunks(chunks, limit, expected.saturating_mul(probe.size()), fold)
 }
 
+/// True where a scan of so many floats is worth several threads.
+pub(super) fn is_worth_threads(floats: usize) -> bool {
+    floats >= PARALLEL_FLOATS
+}
+
 /// The best `limit` that `fold` finds in the chunks, on all cores where it is worth it.
 pub(super) fn fold_chunks<T: Sync>(
     chunks: &[T],
@@ -140,7 +145,7 @@ pub(super) fn fold_chunks<T: Sync>(
     floats: usize,
     fold: impl Fn(Nearest, &T) -> Nearest + Sync,
 ) -> Nearest {
-    if floats < PARALLEL_FLOATS {
+    if !is_worth_threads(floats) {
         return chunks.iter().fold(Nearest::new(limit), fold);
     }
     chunks.par_iter().fold(|| Nearest::new(limit), &fold).reduce(|| Nearest::new(limit), Nearest::merge)
