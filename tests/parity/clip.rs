@@ -80,11 +80,15 @@ fn vit_l_14_towers_equal_transformers() {
 }
 
 #[test]
-fn a_clip_has_no_feature_maps() {
+fn a_clip_has_features_of_its_patches_up_to_the_last_layer() {
     let config = ModelConfig::parse(clip_config().to_string().as_bytes(), 32).unwrap();
     let towers = Towers::new(&config, &Device::Cpu, |name, shape| Ok(generated(name, shape))).unwrap();
-    let error = towers.features(&vec![0.0; 3 * 32 * 32], 3).unwrap_err();
-    assert!(matches!(&error, Error::InvalidInput(text) if text.contains("feature maps")), "{error}");
+    assert!(towers.features(&vec![0.0; 3 * 32 * 32], 0).is_ok());
+    for block in [1, 3] {
+        let error = towers.features(&vec![0.0; 3 * 32 * 32], block).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(&format!("block {block}")) && text.contains("2 layers"), "{error}");
+    }
 }
 
 // ---------------------------------------------------------------- tokenizer

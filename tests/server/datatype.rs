@@ -7,7 +7,7 @@ use crate::process::Server;
 const SIZE: usize = 200;
 
 fn vector(i: usize) -> Vec<f32> {
-    (0..SIZE).map(|at| ((i * 37 + at * 11) % 101) as f32 / 7.3 - 6.0).collect()
+    (0..SIZE).map(|at| ((i * 37 + at * 11) % 1009) as f32 / 73.3 - 6.0).collect()
 }
 
 fn filled(server: &Server, name: &str, datatype: &str, distance: &str) {

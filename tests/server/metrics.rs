@@ -39,7 +39,7 @@ fn metrics_are_behind_the_key_and_count_what_was_done() {
         server.post("/collections/c/points/query", &json!({"query": {"text": "a shirt"}})).ok();
     }
     server.get("/collections/nothing").err(404);
-    server.send("BREW", "/collections/c", &[], b"").err(405);
+    server.send("TRACE", "/collections/c", &[], b"").err(405);
     server.set_key(Some("reader-key"));
     for (series, expected) in [
         ("lookalike_points{collection=\"c\"}", 5.0),
