@@ -78,8 +78,7 @@ impl Lanes {
             Some((Lane::Queries, Kind::Text))
         } else if images && !(self.after_image_query && ingest) {
             Some((Lane::Queries, Kind::Picture))
-        } else if !self.ingest.texts.is_empty()
-            && !(self.after_ingest_texts && !self.ingest.images.is_empty())
+        } else if !self.ingest.texts.is_empty() && (!self.after_ingest_texts || self.ingest.images.is_empty())
         {
             Some((Lane::Ingest, Kind::Text))
         } else {

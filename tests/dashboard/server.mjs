@@ -12,7 +12,9 @@ export const SAMPLES = new URL("../../samples/", import.meta.url).pathname;
 
 export async function start(flags = []) {
   const dir = await mkdtemp(join(tmpdir(), "lookalike-dashboard-"));
-  const child = spawn(BINARY, ["serve", "--port", "0", "--data-dir", dir, ...flags], { cwd: tmpdir(), env: { ...process.env, LOOKALIKE_LOG: "error" } });
+  // Without the cache a picture that was seen before takes as long as a new one, so that there is work to watch.
+  const always = ["serve", "--port", "0", "--data-dir", dir, "--embed-cache-mib", "0"];
+  const child = spawn(BINARY, [...always, ...flags], { cwd: tmpdir(), env: { ...process.env, LOOKALIKE_LOG: "error" } });
   let text = "";
   child.stderr.on("data", (data) => process.stderr.write(data));
   await new Promise((resolve, reject) => {
