@@ -2,7 +2,7 @@
 //! `cargo bench --bench load`; LOAD_SECS (10) is the time of each row, LOAD_SENDERS (2) the connections that ingest.
 
 // A bench fails by panicking.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
