@@ -12,6 +12,7 @@ use roaring::RoaringBitmap;
 
 use super::nearest::Near;
 use super::quantised::Quantised;
+use super::reach::{Reach, Stop};
 use crate::distance::{huge_vec, prefetch};
 use crate::types::Quantization;
 
@@ -150,6 +151,8 @@ pub(super) struct Graph {
     bytes: Option<Quantised>,
     /// Rows that it covered when its lists were last polished.
     polished: usize,
+    /// How far a walk goes, where that is known.
+    reach: Option<Reach>,
 }
 
 impl Graph {
@@ -168,6 +171,7 @@ impl Graph {
             loose: Vec::new(),
             bytes,
             polished: 0,
+            reach: None,
         };
         graph.put_on(sampled);
         graph
@@ -187,6 +191,7 @@ impl Graph {
             loose: Vec::new(),
             bytes,
             polished: self.polished,
+            reach: None,
         }
     }
 
@@ -246,6 +251,7 @@ impl Graph {
         }
         self.loose = self.unreachable();
         self.loose.extend_from_slice(others);
+        self.reach = self.bytes.as_ref().and_then(|bytes| Reach::of(&self, bytes));
         self
     }
 
@@ -292,6 +298,16 @@ impl Graph {
         self.present.len() as usize // rows are numbered by u32
     }
 
+    /// Of the rows that it holds, in increasing order, the one at this place.
+    pub(super) fn nth(&self, place: u32) -> Option<u32> {
+        self.present.select(place)
+    }
+
+    /// Where a walk for so many hits ends.
+    pub(super) fn stop(&self, hits: usize, ef: usize) -> Stop {
+        self.reach.map_or(Stop::at(ef), |reach| reach.stop(hits, ef))
+    }
+
     /// The rows that it holds.
     pub(super) fn rows(&self) -> Vec<u32> {
         self.present.iter().collect()
@@ -328,10 +344,16 @@ impl Graph {
     }
 
     /// The `ef` nearest rows that a walk meets, best first.
+    pub(super) fn walk(&self, ef: usize, ranker: &impl Ranker) -> Vec<Near> {
+        self.walk_to(Stop::at(ef), ranker)
+    }
+
+    /// The nearest rows that a walk meets until it has gone far enough, best first.
     ///
     /// Candidates stand in one sorted pool; the best that were not looked around from come next, a few
     /// at a time.
-    pub(super) fn walk(&self, ef: usize, ranker: &impl Ranker) -> Vec<Near> {
+    pub(super) fn walk_to(&self, stop: Stop, ranker: &impl Ranker) -> Vec<Near> {
+        let ef = stop.most;
         if self.present.is_empty() || ef == 0 {
             return Vec::new();
         }
@@ -343,6 +365,7 @@ impl Graph {
             pool.push(Candidate { rank: start.rank, row: start.number, expanded: false });
             visited[start.number as usize / 64] |= 1 << (start.number % 64);
             let mut at = 0;
+            let mut bound = f32::INFINITY;
             loop {
                 while pool.get(at).is_some_and(|candidate| candidate.expanded) {
                     at += 1;
@@ -353,7 +376,9 @@ impl Graph {
                     while pool.get(next).is_some_and(|candidate| candidate.expanded) {
                         next += 1;
                     }
-                    if let Some(candidate) = pool.get_mut(next) {
+                    if let Some(candidate) = pool.get_mut(next)
+                        && (next < stop.least || candidate.rank <= bound)
+                    {
                         candidate.expanded = true;
                         *taken = candidate.row;
                     }
@@ -377,7 +402,13 @@ impl Graph {
                 }
                 fresh.truncate(count);
                 fresh.iter().for_each(|&row| ranker.glance(row));
+                // What is beyond the bound is kept only among the least, and would not be looked around from.
                 let worst = if pool.len() < ef { f32::INFINITY } else { pool[ef - 1].rank };
+                let worst = if pool.len() < stop.least {
+                    worst
+                } else {
+                    worst.min(bound.max(pool[stop.least - 1].rank))
+                };
                 ranker.sift(fresh, worst);
                 ranked.resize(fresh.len(), 0.0);
                 ranker.ranks(fresh, ranked);
@@ -389,6 +420,7 @@ impl Graph {
                 }
                 coming.truncate(count);
                 at = merge(pool, coming, ef).min(at + 1);
+                bound = stop.bound(|place| pool.get(place).map(|candidate| candidate.rank));
                 for next in pool[at..].iter().filter(|candidate| !candidate.expanded).take(AT_A_TIME) {
                     prefetch(self.lines_of(next.row));
                 }
@@ -515,6 +547,42 @@ mod tests {
             let found: Vec<u32> = found.iter().map(|near| near.number).collect();
             assert_eq!(found, [4, 3, 2][..ef]);
         }
+    }
+
+    #[test]
+    fn a_walk_ends_where_the_next_is_far_behind_the_hits() {
+        /// Counts what is ranked.
+        struct Counting(std::cell::Cell<usize>);
+
+        impl Ranker for Counting {
+            fn ranks(&self, rows: &[u32], out: &mut [f32]) {
+                self.0.set(self.0.get() + rows.len());
+                rows.iter().zip(out).for_each(|(&row, out)| *out = (row as f32 - 3.0).abs());
+            }
+
+            fn fetch(&self, _: u32) {}
+        }
+
+        // A line of 400 rows; the query lies at the fourth.
+        let links: Vec<(u32, Vec<u32>)> =
+            (0..400).map(|row: u32| (row, vec![row.saturating_sub(1), (row + 1).min(399)])).collect();
+        let sampled = Sampled { entry: 0, nodes: vec![Node { row: 0, layers: vec![vec![1]] }] };
+        let mut graph = Graph::new(400, 4, sampled, None);
+        links.iter().for_each(|(row, next)| graph.add(*row, next));
+        let graph = graph.finished(&[], Quantization::Scalar);
+        let walked = |stop: Stop| {
+            let counting = Counting(std::cell::Cell::new(0));
+            let found: Vec<u32> = graph.walk_to(stop, &counting).iter().map(|near| near.number).collect();
+            (found, counting.0.get())
+        };
+        let (all, fixed) = walked(Stop::at(100));
+        let (some, fewer) = walked(Stop::within(16, 300, 5, 4.0));
+        assert_eq!(some[..5], all[..5]);
+        assert!(fewer * 3 < fixed, "{fewer} and {fixed}");
+        // Where what is near is many, it goes on to the most.
+        let (many, more) = walked(Stop::within(16, 300, 5, 1000.0));
+        assert_eq!((many[..5].to_vec(), many.len()), (all[..5].to_vec(), 300));
+        assert!(more > fixed);
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod nearest;
 mod originals;
 mod plan;
 mod quantised;
+mod reach;
 mod scan;
 mod state;
 mod visit;
@@ -41,6 +42,7 @@ use nearest::{Near, Nearest};
 pub use originals::{Originals, Stored};
 use plan::{Plan, Stats, plan};
 use quantised::Quantised;
+use reach::Stop;
 use scan::{Probe, Scored, fold_chunks, is_worth_threads, scan_chunk, scan_chunks, visible};
 use state::{State, Work};
 
@@ -258,7 +260,7 @@ impl Index {
         // One moment's view: the open chunk is scanned under the lock (at most 256 kB of
         // vectors), the sealed chunks and the graph are shared.
         let mut nearest = Nearest::new(search.limit);
-        let (probe, rows, graph, stats) = {
+        let (probe, rows, graph, stats, among) = {
             let state = self.shared.state.read();
             let Shared { kernel, distance, .. } = *self.shared;
             let probe = Probe { vector: &query, kernel, distance, moment: state.moment };
@@ -274,7 +276,9 @@ impl Index {
                     .is_some_and(Quantised::is_bits_alone),
                 full_scan_threshold: self.shared.hnsw.full_scan_threshold,
             };
-            (probe, state.sealed.clone(), state.graph.clone(), stats)
+            // Among deleted ones the last hit wanted stands farther behind.
+            let among = search.limit.saturating_mul(state.live + state.dead) / state.live.max(1);
+            (probe, state.sealed.clone(), state.graph.clone(), stats, among)
         };
         let expected = allowed.unwrap_or(stats.live).min(stats.live);
         let scan_all = |nearest: Nearest| match graph.as_ref().and_then(|graph| Some((graph, graph.bytes()?)))
@@ -291,7 +295,7 @@ impl Index {
         };
         let nearest = match (plan(search, &stats), &graph) {
             (Plan::Walk { ef }, Some(graph)) => {
-                let Walked { found, met } = walk(probe, &rows, graph, search, ef);
+                let Walked { found, met } = walk(probe, &rows, graph, search, Effort { ef, among });
                 // A walk that comes back short may have missed some, and at the far end of what it met
                 // it is not to be relied on: then nothing is left out.
                 let wanted = if allowed.is_some() { search.limit * SURE } else { search.limit };
@@ -380,6 +384,15 @@ impl Shared {
 /// Of a filtered walk so many times the hits must be met that the filter lets through.
 const SURE: usize = 2;
 
+/// How far a walk goes.
+#[derive(Debug, Clone, Copy)]
+struct Effort {
+    /// Candidates.
+    ef: usize,
+    /// The hits wanted are among so many rows, deleted ones counted.
+    among: usize,
+}
+
 /// What came of a walk.
 struct Walked {
     /// The nearest by slot, best first.
@@ -389,7 +402,8 @@ struct Walked {
 }
 
 /// The nearest of the sealed rows by slot: those in the graph by a walk, the others by a scan.
-fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, ef: usize) -> Walked {
+fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, effort: Effort) -> Walked {
+    let ef = effort.ef;
     let slot_if_kept = |row: u32| {
         let (chunk, i) = rows.locate(row);
         let slot = chunk.slots()[i];
@@ -401,7 +415,11 @@ fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, ef: u
     let (near, met): (Vec<Near>, usize) = match graph.bytes() {
         Some(bytes) if search.rescore != Rescore::All => {
             let query = bytes.query(probe.vector);
-            let walked = graph.walk(ef, &query);
+            let stop = match search.allow {
+                None => graph.stop(effort.among, ef),
+                Some(_) => Stop::at(ef),
+            };
+            let walked = graph.walk_to(stop, &query);
             // What lies far behind the last one wanted is not even looked up.
             let (enough, doubtful) = (least_rescored(search).max(SURE * search.limit), query.doubtful());
             let mut best: Vec<Near> = Vec::with_capacity(walked.len());

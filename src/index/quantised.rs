@@ -103,6 +103,16 @@ impl Quantised {
         self.bits.is_some() && self.lines.is_empty()
     }
 
+    /// What is added to a rank to make it a distance that is 0 between copies; `None` where there is no such
+    /// number.
+    pub(super) fn origin(&self) -> Option<f32> {
+        match self.beside {
+            Beside::Nothing => Some(1.0), // vectors of norm 1
+            Beside::SquaredNorms(_) => Some(0.0),
+            Beside::Lifts(_) => None,
+        }
+    }
+
     /// A row's bytes.
     pub(super) fn row(&self, row: u32) -> &[Line] {
         &self.lines[row as usize * self.lines_per_row..][..self.lines_per_row]
