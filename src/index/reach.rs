@@ -21,7 +21,7 @@ const LEAST: f32 = 1e-6;
 /// A walk looks at no fewer than `ef` by this, whatever it finds.
 const AT_LEAST: usize = 4;
 /// And at no more than so many times `ef`. Measured on word vectors: with 3 recall 0.99 takes less time than with 2
-/// or 4, on texts that are unlike the rows all three are the same.
+/// or 4, on texts that are unlike the rows all three are much alike.
 const AT_MOST: usize = 3;
 
 /// How distances grow with their place in a graph's typical query.
