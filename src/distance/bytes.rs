@@ -45,16 +45,18 @@ fn row_of(lines: &[Line], row: u32, width: usize) -> &[Line] {
     &lines[row as usize * width..][..width]
 }
 
-/// Asks the processor to fetch a vector's lines before they are read.
+/// Asks the processor to fetch a vector's lines before they are read: into its second cache. Few lines can be
+/// on their way to the first at once, and who asks for more waits; a walk asks for a hundred. Measured on
+/// words and clustered vectors: queries take 1.4 to 1.6 times as long when lines are asked into the first.
 #[inline(always)]
 pub fn prefetch<T>(data: &[T]) {
     #[cfg(target_arch = "x86_64")]
     {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         let start = data.as_ptr().cast::<i8>();
         for offset in (0..size_of_val(data)).step_by(64) {
             // SAFETY: a prefetch never faults, and the address is within `data`.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.add(offset)) }
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(start.add(offset)) }
         }
     }
     #[cfg(not(target_arch = "x86_64"))]

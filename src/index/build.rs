@@ -118,12 +118,7 @@ fn threads(asked: usize) -> usize {
 /// The graph of the live rows `0..until`, from `old` where there is one; `None` where the index is
 /// dropped meanwhile.
 fn grown(shared: &Shared, rows: &Rows, until: usize, old: Option<&Graph>) -> Result<Option<Graph>> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads(shared.hnsw.max_indexing_threads))
-        .thread_name(|i| format!("graph-{i}"))
-        .build()
-        .map_err(|error| Error::Internal(format!("no threads to build the graph with: {error}")))?;
-    pool.install(|| {
+    let work = || {
         let (m, ef) = (shared.hnsw.m.clamp(4, 64), shared.hnsw.ef_construct.clamp(4, 2_000));
         let measure = Measure::new(rows, shared.distance);
         let growth = Growth { rows, measure, m, ef, stop: &shared.stopped };
@@ -164,7 +159,13 @@ fn grown(shared: &Shared, rows: &Rows, until: usize, old: Option<&Graph>) -> Res
             graph = growth.polished(graph, again).with_polish();
         }
         Ok((!shared.stopped.load(Ordering::Relaxed)).then(|| graph.finished(&[], shared.quantization)))
-    })
+    };
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads(shared.hnsw.max_indexing_threads))
+        .thread_name(|i| format!("graph-{i}"))
+        // Scoped threads are waited for: what they held free is free for all when it is given back.
+        .build_scoped(|thread| thread.run(), |pool| pool.install(work))
+        .map_err(|error| Error::Internal(format!("no threads to build the graph with: {error}")))?
 }
 
 /// One row in `m`, whatever the order in which they came (the finaliser of splitmix64).

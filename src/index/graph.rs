@@ -1,5 +1,5 @@
 //! The graph in the form that is searched: the lowest layer's neighbour lists in one array that
-//! starts at cache lines, the upper layers in arrays of their own. The idea and the layout are those of hnswlib
+//! starts at cache lines, above it `upper.rs`. The idea and the layout are those of hnswlib
 //! and of Malkov and Yashunin (2016). `grow.rs` and `hnsw.rs` make it; it is read-only from then on.
 //!
 //! Invariant of a finished graph: every row it holds is either reachable from the entry on the
@@ -13,13 +13,18 @@ use roaring::RoaringBitmap;
 use super::nearest::Near;
 use super::quantised::Quantised;
 use super::reach::{Reach, Stop};
+use super::upper::{Node, Sampled, Upper};
 use crate::distance::{huge_vec, prefetch};
 use crate::types::Quantization;
 
 const NONE: u32 = u32::MAX;
 /// Candidates that are looked around from at a time, so that their reads overlap: a little more is looked
-/// at in less time.
+/// at in less time. Of few candidates these, of many up to the most.
 const AT_A_TIME: usize = 3;
+const MOST_AT_A_TIME: usize = 12;
+/// One more at a time for so many candidates that are kept. Measured on words: with `hnsw_ef` 256 a query takes 0.7
+/// of what it does by threes, with 64 0.93; on clustered vectors nothing changes.
+const KEPT_FOR_ONE: usize = 48;
 
 /// How a walk ranks rows.
 pub(super) trait Ranker {
@@ -45,24 +50,6 @@ pub(super) trait Ranker {
     fn sift(&self, _rows: &mut Vec<u32>, _worst: f32) {}
 }
 
-/// One row's neighbours on the upper layers.
-#[derive(Debug)]
-pub(super) struct Node {
-    pub(super) row: u32,
-    /// Neighbours by layer, from the lowest of the upper ones on; layers above the row's own are
-    /// absent.
-    pub(super) layers: Vec<Vec<u32>>,
-}
-
-/// The upper layers, as they are handed over.
-#[derive(Debug)]
-pub(super) struct Sampled {
-    /// The row on the highest layer.
-    pub(super) entry: u32,
-    /// Every row of them.
-    pub(super) nodes: Vec<Node>,
-}
-
 /// Sixteen links: a cache line, which a list never shares with another row's.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
@@ -70,71 +57,6 @@ struct Links([u32; 16]);
 
 impl Links {
     const WIDTH: usize = 16;
-}
-
-/// The layers above the lowest one.
-#[derive(Debug)]
-struct Upper {
-    /// From the lowest of them on.
-    layers: Vec<Layer>,
-    /// A row on the highest layer.
-    entry: u32,
-    /// They are made of a sample of the rows `0..covered`.
-    covered: usize,
-}
-
-/// One of the upper layers.
-#[derive(Debug, Default)]
-struct Layer {
-    /// Its rows, increasing.
-    rows: Vec<u32>,
-    /// Where each one's links begin, and the end of the last one's.
-    starts: Vec<u32>,
-    /// Rows.
-    links: Vec<u32>,
-    /// The place in `rows` of each link.
-    places: Vec<u32>,
-    /// The place of each row on the layer below, where that is an upper one.
-    below: Vec<u32>,
-}
-
-impl Layer {
-    fn place(&self, row: u32) -> Option<u32> {
-        self.rows.binary_search(&row).ok().map(|place| place as u32) // rows are numbered by u32
-    }
-
-    fn range(&self, place: u32) -> std::ops::Range<usize> {
-        self.starts[place as usize] as usize..self.starts[place as usize + 1] as usize
-    }
-}
-
-impl Upper {
-    fn new(entry: u32, covered: usize, mut nodes: Vec<Node>) -> Self {
-        nodes.sort_unstable_by_key(|node| node.row);
-        nodes.dedup_by_key(|node| node.row);
-        let most = nodes.iter().map(|node| node.layers.len()).max().unwrap_or(0);
-        let mut layers: Vec<Layer> = Vec::with_capacity(most);
-        for number in 0..most {
-            let here = || nodes.iter().filter(|node| node.layers.len() > number);
-            let mut layer = Layer { rows: here().map(|node| node.row).collect(), ..Layer::default() };
-            layer.starts.push(0);
-            for node in here() {
-                for &link in &node.layers[number] {
-                    if let Some(place) = layer.place(link) {
-                        layer.links.push(link);
-                        layer.places.push(place);
-                    }
-                }
-                layer.starts.push(layer.links.len() as u32); // rows times `m`, which is checked to fit
-            }
-            if let Some(below) = layers.last() {
-                // A row of a layer is on all layers below.
-                layer.below = layer.rows.iter().map(|&row| below.place(row).unwrap_or(0)).collect();
-            }
-            layers.push(layer);
-        }
-        Self { layers, entry, covered }
-    }
 }
 
 /// A graph over rows among `0..covered`.
@@ -283,8 +205,7 @@ impl Graph {
     /// The neighbours of a row by layer, the lowest first; empty where it has none.
     pub(super) fn layers(&self, row: u32) -> Vec<Vec<u32>> {
         let mut layers = vec![self.neighbours(row).collect::<Vec<u32>>()];
-        let upper = self.upper.layers.iter();
-        layers.extend(upper.map_while(|layer| Some(layer.links[layer.range(layer.place(row)?)].to_vec())));
+        layers.extend(self.upper.links(row));
         layers
     }
 
@@ -358,21 +279,22 @@ impl Graph {
             return Vec::new();
         }
         SCRATCH.with_borrow_mut(|Scratch { visited, pool, coming, fresh, ranked }| {
-            let start = self.descend(ranker, ranked);
+            let start = self.upper.descend(ranker, ranked);
             visited.clear();
             visited.resize(self.covered.div_ceil(64), 0);
             pool.clear();
             pool.push(Candidate { rank: start.rank, row: start.number, expanded: false });
             visited[start.number as usize / 64] |= 1 << (start.number % 64);
+            let at_a_time = (ef / KEPT_FOR_ONE).clamp(AT_A_TIME, MOST_AT_A_TIME);
             let mut at = 0;
             let mut bound = f32::INFINITY;
             loop {
                 while pool.get(at).is_some_and(|candidate| candidate.expanded) {
                     at += 1;
                 }
-                let mut taken = [NONE; AT_A_TIME];
+                let mut taken = [NONE; MOST_AT_A_TIME];
                 let mut next = at;
-                for taken in &mut taken {
+                for taken in &mut taken[..at_a_time] {
                     while pool.get(next).is_some_and(|candidate| candidate.expanded) {
                         next += 1;
                     }
@@ -387,7 +309,7 @@ impl Graph {
                     break;
                 }
                 // Whether a row was met before cannot be foretold, so nothing branches on it.
-                fresh.resize(AT_A_TIME * self.width(), NONE);
+                fresh.resize(at_a_time * self.width(), NONE);
                 let mut count = 0;
                 for taken in taken.into_iter().take_while(|&taken| taken != NONE) {
                     for &row in self.lines_of(taken).iter().flat_map(|line| &line.0) {
@@ -421,44 +343,12 @@ impl Graph {
                 coming.truncate(count);
                 at = merge(pool, coming, ef).min(at + 1);
                 bound = stop.bound(|place| pool.get(place).map(|candidate| candidate.rank));
-                for next in pool[at..].iter().filter(|candidate| !candidate.expanded).take(AT_A_TIME) {
+                for next in pool[at..].iter().filter(|candidate| !candidate.expanded).take(at_a_time) {
                     prefetch(self.lines_of(next.row));
                 }
             }
             pool.iter().map(|candidate| Near { rank: candidate.rank, number: candidate.row }).collect()
         })
-    }
-
-    /// Greedily down the upper layers, to where the lowest one is entered.
-    fn descend(&self, ranker: &impl Ranker, ranked: &mut Vec<f32>) -> Near {
-        let entry = self.upper.entry;
-        let mut first = [0.0];
-        ranker.rough_ranks(&[entry], &mut first);
-        let mut best = Near { rank: first[0], number: entry };
-        // On no layer where there are none.
-        let mut place = self.upper.layers.last().and_then(|layer| layer.place(entry)).unwrap_or(0);
-        for layer in self.upper.layers.iter().rev() {
-            loop {
-                let range = layer.range(place);
-                let links = &layer.links[range.clone()];
-                links.iter().for_each(|&row| ranker.glance(row));
-                ranked.resize(links.len(), 0.0);
-                ranker.rough_ranks(links, ranked);
-                let mut moved = false;
-                for (at, &rank) in range.zip(ranked.iter()) {
-                    if rank < best.rank {
-                        (best, place, moved) =
-                            (Near { rank, number: layer.links[at] }, layer.places[at], true);
-                    }
-                }
-                if !moved {
-                    break;
-                }
-            }
-            place = layer.below.get(place as usize).copied().unwrap_or(0);
-        }
-        ranker.ranks(&[best.number], &mut first);
-        Near { rank: first[0], ..best }
     }
 }
 

@@ -17,8 +17,8 @@ use hnsw_rs::anndists::dist::distances::Distance as LibraryDistance;
 use hnsw_rs::hnsw::{Hnsw, Point};
 
 use super::arena::Rows;
-use super::graph::{Node, Sampled};
 use super::measure::Measure;
+use super::upper::{Node, Sampled};
 use crate::error::{Error, Result};
 use crate::types::HnswParams;
 

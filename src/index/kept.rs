@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
-use super::graph::{Graph, Node};
+use super::graph::Graph;
 use super::measure::Measure;
 use super::quantised::Quantised;
+use super::upper::Node;
 use super::{Index, build, originals};
 
 /// Of so many rows in the graph's range at most one may be unknown to it.

@@ -22,6 +22,7 @@ mod quantised;
 mod reach;
 mod scan;
 mod state;
+mod upper;
 mod visit;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -131,7 +131,10 @@ fn shed(shared: &Shared, originals: &dyn Originals) {
         state.sealed.swap(found);
         state.held = state.sealed.chunks().iter().filter(|chunk| chunk.stored_at().is_none()).count();
     }
-    if !due.is_empty() {
+    let any = !due.is_empty();
+    drop(due);
+    drop(rows); // the last to hold what was given up
+    if any {
         allocator::give_back();
     }
     let mut state = shared.state.write();
