@@ -341,6 +341,11 @@ impl Graph {
                     count += usize::from(rank < worst);
                 }
                 coming.truncate(count);
+                coming.sort_unstable_by(|a, b| a.rank.total_cmp(&b.rank));
+                // Asked for before they are put in, which takes as long as the memory's answer.
+                for next in coming.iter().take(at_a_time) {
+                    prefetch(self.lines_of(next.row));
+                }
                 at = merge(pool, coming, ef).min(at + 1);
                 bound = stop.bound(|place| pool.get(place).map(|candidate| candidate.rank));
                 for next in pool[at..].iter().filter(|candidate| !candidate.expanded).take(at_a_time) {
@@ -354,8 +359,7 @@ impl Graph {
 
 /// Puts what comes among the candidates of a pool, the best `ef` of which stay, in order; returns where the
 /// first of them stands.
-fn merge(pool: &mut Vec<Candidate>, coming: &mut [Candidate], ef: usize) -> usize {
-    coming.sort_unstable_by(|a, b| a.rank.total_cmp(&b.rank));
+fn merge(pool: &mut Vec<Candidate>, coming: &[Candidate], ef: usize) -> usize {
     let Some(first) = coming.first() else { return pool.len() };
     let first = pool.partition_point(|candidate| candidate.rank < first.rank);
     let (mut old, mut new) = (pool.len(), coming.len());
