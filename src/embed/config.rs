@@ -8,9 +8,10 @@ use super::clip::ClipConfig;
 use super::dual::DualConfig;
 use super::weights::Layout;
 use crate::error::{Error, Result};
+use crate::kernels::Activation;
 
 /// The shapes of a transformer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TowerShape {
     /// Width of the residual stream.
     pub width: usize,
@@ -20,10 +21,14 @@ pub struct TowerShape {
     pub layers: usize,
     /// Attention heads; divides `width`.
     pub heads: usize,
+    /// Between the two linear layers of a block.
+    pub activation: Activation,
+    /// Added to the variance where it normalises.
+    pub epsilon: f32,
 }
 
 /// The shapes of a model of either layout.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ModelConfig {
     /// transformers' `CLIPModel`.
     Clip(ClipConfig),
@@ -126,9 +131,15 @@ pub(super) struct TowerDefaults {
     pub width: usize,
     pub mlp_width: usize,
     pub heads: usize,
-    pub activation: &'static str,
+    /// The first is what an absent field means, the others are computed as well.
+    pub activations: &'static [(&'static str, Activation)],
     pub epsilon: f64,
+    /// Whether another epsilon is computed as well.
+    pub any_epsilon: bool,
 }
+
+/// The largest epsilon accepted: beyond it the field is a mistake.
+const MAX_EPSILON: f64 = 1e-2;
 
 /// The largest token table accepted: 1 million rows, twenty times CLIP's.
 pub(super) const MAX_VOCABULARY: usize = 1_000_000;
@@ -184,21 +195,44 @@ impl<'a> Section<'a> {
         }
     }
 
+    fn activation(&self, known: &[(&'static str, Activation)]) -> Result<Activation> {
+        let Some(value) = self.get("hidden_act") else { return Ok(known[0].1) };
+        let found = known.iter().find(|(name, _)| value.as_str() == Some(*name));
+        found.map(|(_, activation)| *activation).ok_or_else(|| {
+            let names: Vec<_> = known.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+            refuse(format!(
+                "{}.hidden_act is {value}; only {} is supported, with it the vectors would be wrong",
+                self.name,
+                names.join(", ")
+            ))
+        })
+    }
+
     /// The shape of a transformer.
     pub fn tower(&self, defaults: &TowerDefaults) -> Result<TowerShape> {
         let name = self.name;
-        self.only("hidden_act", &defaults.activation.into())?;
-        if let Some(eps) = self.get("layer_norm_eps")
-            && !eps.as_f64().is_some_and(|eps| (eps / defaults.epsilon - 1.0).abs() < 1e-4)
-        {
-            let only = defaults.epsilon;
-            return Err(refuse(format!("{name}.layer_norm_eps is {eps}; only {only:e} is supported")));
-        }
+        let activation = self.activation(defaults.activations)?;
+        let epsilon = match self.get("layer_norm_eps") {
+            None => defaults.epsilon,
+            Some(value) => {
+                let same = |eps: &f64| (eps / defaults.epsilon - 1.0).abs() < 1e-4;
+                let good = |eps: &f64| same(eps) || defaults.any_epsilon && *eps > 0.0 && *eps <= MAX_EPSILON;
+                value.as_f64().filter(good).ok_or_else(|| {
+                    let expected = match defaults.any_epsilon {
+                        true => format!("expected a number above 0, at most {MAX_EPSILON:e}"),
+                        false => format!("only {:e} is supported", defaults.epsilon),
+                    };
+                    refuse(format!("{name}.layer_norm_eps is {value}; {expected}"))
+                })?
+            }
+        };
         let shape = TowerShape {
             width: self.number("hidden_size", defaults.width, 1..=16_384)?,
             mlp_width: self.number("intermediate_size", defaults.mlp_width, 1..=65_536)?,
             layers: self.number("num_hidden_layers", 12, 1..=128)?,
             heads: self.number("num_attention_heads", defaults.heads, 1..=256)?,
+            activation,
+            epsilon: epsilon as f32,
         };
         if !shape.width.is_multiple_of(shape.heads) {
             return Err(refuse(format!(

@@ -10,7 +10,6 @@ mod bert;
 mod cache;
 mod clean;
 mod clip;
-mod clip_cpu;
 mod config;
 mod device;
 mod dual;
@@ -23,6 +22,9 @@ mod signature;
 mod spec;
 mod text;
 mod towers;
+mod vit;
+mod vit_candle;
+mod vit_cpu;
 mod weights;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

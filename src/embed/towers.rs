@@ -6,22 +6,22 @@ use std::sync::OnceLock;
 
 use candle_core::{Device, Tensor};
 
-use super::clip::ClipTowers;
-use super::clip_cpu::CpuClip;
 use super::config::ModelConfig;
 use super::dual::DualTowers;
 use super::efficientnet::{EfficientNet, Features};
+use super::vit_candle::CandleTowers;
+use super::vit_cpu::CpuTowers;
 use crate::error::{Error, Result};
 use crate::kernels::{Isa, Precision};
 
-/// Id that pads short texts of a batch. It never shows: CLIP's causal mask or BERT's attention mask
-/// hides it.
+/// Id that pads short texts of a batch of BERT. It never shows: the attention mask hides it.
 const PAD: u32 = 0;
 
 enum Kind {
-    /// By candle, on a GPU.
-    Clip(Box<ClipTowers>),
-    ClipCpu(Box<CpuClip>),
+    /// Transformers on a GPU.
+    Candle(Box<CandleTowers>),
+    /// Transformers on the CPU.
+    Cpu(Box<CpuTowers>),
     Dual(Box<DualTowers>),
 }
 
@@ -67,19 +67,18 @@ impl Towers {
             tensors.insert(name, tensor);
         }
         let kind = match config {
-            ModelConfig::Clip(config) if device.is_cpu() => {
+            ModelConfig::Clip(config) => {
+                let plan = config.plan();
                 let take = |name: &str| {
                     let tensor = tensors.remove(name);
                     let tensor = tensor.ok_or_else(|| Error::Model(format!("weights: {name} is missing")))?;
                     tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(refuse)
                 };
-                Kind::ClipCpu(Box::new(CpuClip::new(config, Isa::best(), precision, 0, take)?))
-            }
-            ModelConfig::Clip(config) => {
-                for tensor in tensors.values_mut() {
-                    *tensor = tensor.to_device(device).map_err(refuse)?;
+                if device.is_cpu() {
+                    Kind::Cpu(Box::new(CpuTowers::new(&plan, Isa::best(), precision, 0, take)?))
+                } else {
+                    Kind::Candle(Box::new(CandleTowers::new(&plan, device, take)?))
                 }
-                Kind::Clip(Box::new(ClipTowers::new(config, device, tensors).map_err(refuse)?))
             }
             ModelConfig::Dual(config) => Kind::Dual(Box::new(DualTowers::new(config, device, tensors)?)),
         };
@@ -113,15 +112,15 @@ impl Towers {
         if pixels.is_empty() || !pixels.len().is_multiple_of(picture) {
             return Err(Error::Internal(format!("{} values are not pictures of {picture}", pixels.len())));
         }
-        if let Kind::ClipCpu(towers) = &self.kind {
+        if let Kind::Cpu(towers) = &self.kind {
             return normalise(self.rows(&towers.image(pixels)));
         }
         let run = || -> candle_core::Result<Vec<Vec<f32>>> {
             let pixels = Tensor::from_slice(pixels, (pixels.len() / picture, 3, side, side), &self.device)?;
             match &self.kind {
-                Kind::Clip(towers) => towers.image(&pixels)?,
+                Kind::Candle(towers) => towers.image(&pixels)?,
                 Kind::Dual(towers) => towers.image(&pixels)?,
-                Kind::ClipCpu(_) => candle_core::bail!("these towers take no tensors"),
+                Kind::Cpu(_) => candle_core::bail!("these towers take no tensors"),
             }
             .to_vec2::<f32>()
         };
@@ -155,8 +154,8 @@ impl Towers {
         }
         let count = pixels.len() / picture;
         let values = match &self.kind {
-            Kind::ClipCpu(towers) => towers.patches(pixels, block),
-            Kind::Clip(towers) => Tensor::from_slice(pixels, (count, 3, side, side), &self.device)
+            Kind::Cpu(towers) => towers.patches(pixels, block),
+            Kind::Candle(towers) => Tensor::from_slice(pixels, (count, 3, side, side), &self.device)
                 .and_then(|pixels| towers.patches(&pixels, block)?.flatten_all()?.to_vec1())
                 .map_err(failed)?,
             Kind::Dual(_) => Vec::new(),
@@ -168,7 +167,7 @@ impl Towers {
     pub(super) fn convolutional(&self) -> Option<&EfficientNet> {
         match &self.kind {
             Kind::Dual(towers) => Some(towers.image_tower()),
-            Kind::Clip(_) | Kind::ClipCpu(_) => None,
+            Kind::Candle(_) | Kind::Cpu(_) => None,
         }
     }
 
@@ -200,8 +199,11 @@ impl Towers {
         {
             return Err(Error::Internal("token ids outside the text tower's range".into()));
         }
-        if let Kind::ClipCpu(towers) = &self.kind {
+        if let Kind::Cpu(towers) = &self.kind {
             return normalise(self.rows(&towers.text(texts)));
+        }
+        if let Kind::Candle(towers) = &self.kind {
+            return normalise(towers.text(texts).and_then(|t| t.to_vec2::<f32>()).map_err(failed)?);
         }
         let mut ids = Vec::with_capacity(texts.len() * longest);
         for text in texts {
@@ -211,9 +213,8 @@ impl Towers {
         let run = || -> candle_core::Result<Vec<Vec<f32>>> {
             let ids = Tensor::from_vec(ids, (texts.len(), longest), &self.device)?;
             match &self.kind {
-                Kind::Clip(towers) => towers.text(&ids)?,
                 Kind::Dual(towers) => towers.text(&ids, &lengths)?,
-                Kind::ClipCpu(_) => candle_core::bail!("these towers take no tensors"),
+                Kind::Candle(_) | Kind::Cpu(_) => candle_core::bail!("these towers take no tensors"),
             }
             .to_vec2::<f32>()
         };

@@ -49,6 +49,8 @@ pub enum Activation {
     QuickGelu,
     /// x times the normal distribution's share below x.
     Gelu,
+    /// The same, with the share by tanh, as in SigLIP.
+    GeluTanh,
     /// Between 0 and 6.
     Relu6,
 }

@@ -1,12 +1,12 @@
-//! CLIP's two towers on the CPU, by the kernels: packed weights, no padding, no tensors.
+//! The transformers of all layouts on the CPU, by the kernels: packed weights, no padding, no tensors.
 //!
-//! A text ends at its end token: under the causal mask nothing behind it can reach it. Pictures and texts are
+//! A text of CLIP ends at its end token: under the causal mask nothing behind it can reach it. Pictures and texts are
 //! worked off in parts of so many rows that what passes between layers stays in the caches.
 
 use parking_lot::Mutex;
 
-use super::clip::ClipConfig;
 use super::config::TowerShape;
+use super::vit::{Block, Matrix, Plan, Take, end};
 use crate::error::Result;
 use crate::kernels::{
     Activation, Dense, Encoder, EncoderScratch, Isa, LayerWeights, Linear, Norm, Order, Pool, Precision,
@@ -15,11 +15,10 @@ use crate::kernels::{
 
 /// Rows that pass through the layers together: of 768 numbers 1.5 MB as f32, half of that between layers.
 const MAX_ROWS: usize = 512;
-const EPSILON: f32 = 1e-5;
 const PLAIN: Then = Then { activation: Activation::None, add: false };
 
 /// Both towers.
-pub(super) struct CpuClip {
+pub(super) struct CpuTowers {
     isa: Isa,
     pool: Pool,
     text: Text,
@@ -30,6 +29,7 @@ pub(super) struct CpuClip {
 struct Text {
     encoder: Encoder,
     width: usize,
+    epsilon: f32,
     /// [vocabulary, width] and [context, width].
     tokens: Vec<f32>,
     positions: Vec<f32>,
@@ -40,6 +40,7 @@ struct Text {
 struct Image {
     encoder: Encoder,
     width: usize,
+    epsilon: f32,
     side: usize,
     patch: usize,
     patches: Linear,
@@ -63,101 +64,79 @@ struct State {
     places: Vec<usize>,
 }
 
-/// Tensors by name, each taken once.
-pub(super) trait Take: FnMut(&str) -> Result<Vec<f32>> {}
-impl<F: FnMut(&str) -> Result<Vec<f32>>> Take for F {}
-
-fn norm(take: &mut impl Take, name: &str) -> Result<Norm> {
-    Ok(Norm { gain: take(&format!("{name}.weight"))?, bias: take(&format!("{name}.bias"))? })
+fn dense(layer: &Matrix, inputs: usize) -> Dense<'_> {
+    Dense { weight: &layer.weight, bias: &layer.bias, inputs }
 }
 
-fn dense([weight, bias]: &[Vec<f32>; 2], inputs: usize) -> Dense<'_> {
-    Dense { weight, bias, inputs }
-}
-
+/// The layers of a tower, packed as they are read.
 fn layers(
     isa: Isa,
     precision: Precision,
-    tower: &str,
     shape: &TowerShape,
-    take: &mut impl Take,
+    causal: bool,
+    mut block: impl FnMut(usize) -> Result<Block>,
 ) -> Result<Encoder> {
-    let mut encoder = Encoder::new(
-        isa,
-        Shape {
-            width: shape.width,
-            heads: shape.heads,
-            epsilon: EPSILON,
-            activation: Activation::QuickGelu,
-            order: Order::Before,
-            causal: tower == "text_model",
-        },
-    );
+    let TowerShape { width, mlp_width, heads, activation, epsilon, .. } = *shape;
+    let mut encoder =
+        Encoder::new(isa, Shape { width, heads, epsilon, activation, order: Order::Before, causal });
     for layer in 0..shape.layers {
-        let at = format!("{tower}.encoder.layers.{layer}");
-        let mut read = |part: &str| -> Result<[Vec<f32>; 2]> {
-            Ok([take(&format!("{at}.{part}.weight"))?, take(&format!("{at}.{part}.bias"))?])
-        };
-        let (query, key, value) =
-            (read("self_attn.q_proj")?, read("self_attn.k_proj")?, read("self_attn.v_proj")?);
-        let (output, up, down) = (read("self_attn.out_proj")?, read("mlp.fc1")?, read("mlp.fc2")?);
-        let (norm1, norm2) =
-            (norm(take, &format!("{at}.layer_norm1"))?, norm(take, &format!("{at}.layer_norm2"))?);
-        let (width, hidden) = (shape.width, shape.mlp_width);
+        let block = block(layer)?;
         let weights = LayerWeights {
-            norm1,
-            query: dense(&query, width),
-            key: dense(&key, width),
-            value: dense(&value, width),
-            output: dense(&output, width),
-            norm2,
-            up: dense(&up, width),
-            down: dense(&down, hidden),
+            query: dense(&block.query, width),
+            key: dense(&block.key, width),
+            value: dense(&block.value, width),
+            output: dense(&block.output, width),
+            up: dense(&block.up, width),
+            down: dense(&block.down, mlp_width),
+            norm1: block.norm1,
+            norm2: block.norm2,
         };
         encoder.push(precision, weights, layer + 1 == shape.layers);
     }
     Ok(encoder)
 }
 
-impl CpuClip {
-    /// `take` gives the tensors that [`ClipConfig::layout`] names; `threads` is 1 to 64, or 0 for all cores.
+impl CpuTowers {
+    /// `take` gives the tensors that the layout of the plan names; `threads` is 1 to 64, or 0 for all cores.
     pub fn new(
-        config: &ClipConfig,
+        plan: &Plan,
         isa: Isa,
         precision: Precision,
         threads: usize,
-        mut take: impl FnMut(&str) -> Result<Vec<f32>>,
-    ) -> Result<CpuClip> {
+        mut take: impl Take,
+    ) -> Result<CpuTowers> {
         // The first and the last product see raw pixels and make the vector: bytes are too coarse for them.
         let ends = if precision == Precision::Int8 { Precision::Bf16 } else { precision };
-        let ending =
-            |take: &mut dyn FnMut(&str) -> Result<Vec<f32>>, name: &str, inputs: usize| -> Result<Linear> {
-                let weight = take(name)?;
-                Ok(Linear::new(isa, ends, &[Dense { weight: &weight, bias: &[], inputs }]))
-            };
-        let (text, image) = (&config.text, &config.image);
-        let patch = 3 * config.patch_size.pow(2);
+        let ending = |layer: &Matrix, inputs: usize| Linear::new(isa, ends, &[dense(layer, inputs)]);
+        let (of_text, shape) = (&plan.text, &plan.text.shape);
+        let encoder = layers(isa, precision, shape, true, |layer| of_text.block(layer, &mut take))?;
+        let weights = of_text.weights(&mut take)?;
         let text = Text {
-            encoder: layers(isa, precision, "text_model", text, &mut take)?,
-            width: text.width,
-            tokens: take("text_model.embeddings.token_embedding.weight")?,
-            positions: take("text_model.embeddings.position_embedding.weight")?,
-            last: norm(&mut take, "text_model.final_layer_norm")?,
-            projection: ending(&mut take, "text_projection.weight", text.width)?,
+            encoder,
+            width: shape.width,
+            epsilon: shape.epsilon,
+            tokens: weights.tokens,
+            positions: weights.positions,
+            last: weights.last,
+            projection: ending(&weights.projection, shape.width),
         };
+        let (of_image, shape) = (&plan.image, &plan.image.shape);
+        let encoder = layers(isa, precision, shape, false, |layer| of_image.block(layer, &mut take))?;
+        let weights = of_image.weights(&mut take)?;
         let image = Image {
-            encoder: layers(isa, precision, "vision_model", image, &mut take)?,
-            width: image.width,
-            side: config.image_size,
-            patch: config.patch_size,
-            patches: ending(&mut take, "vision_model.embeddings.patch_embedding.weight", patch)?,
-            class: take("vision_model.embeddings.class_embedding")?,
-            positions: take("vision_model.embeddings.position_embedding.weight")?,
-            first: norm(&mut take, "vision_model.pre_layrnorm")?,
-            last: norm(&mut take, "vision_model.post_layernorm")?,
-            projection: ending(&mut take, "visual_projection.weight", image.width)?,
+            encoder,
+            width: shape.width,
+            epsilon: shape.epsilon,
+            side: of_image.side,
+            patch: of_image.patch,
+            patches: ending(&weights.patches, 3 * of_image.patch.pow(2)),
+            class: weights.class,
+            positions: weights.positions,
+            first: weights.first,
+            last: weights.last,
+            projection: ending(&weights.projection, shape.width),
         };
-        Ok(CpuClip { isa, pool: Pool::new(threads)?, text, image, state: Mutex::new(State::default()) })
+        Ok(CpuTowers { isa, pool: Pool::new(threads)?, text, image, state: Mutex::new(State::default()) })
     }
 
     /// Pictures f32 [n, 3, side, side] to vectors [n, projection], one behind the other.
@@ -203,7 +182,7 @@ impl CpuClip {
         places.resize(lengths.len(), 0);
         picked.resize(lengths.len() * width, 0.0);
         self.image.encoder.run(&self.pool, encoder, stream, lengths, places, picked);
-        self.image.last.apply(self.isa, EPSILON, picked);
+        self.image.last.apply(self.isa, self.image.epsilon, picked);
         self.image.projection.forward(&self.pool, scratch, picked, PLAIN, vectors);
     }
 
@@ -231,7 +210,7 @@ impl CpuClip {
             stream.extend_from_slice(patches);
             stream[from..].iter_mut().zip(&self.image.positions).for_each(|(x, p)| *x += p);
         }
-        self.image.first.apply(self.isa, EPSILON, stream);
+        self.image.first.apply(self.isa, self.image.epsilon, stream);
         lengths.clear();
         lengths.resize(count, across * across + 1);
     }
@@ -273,66 +252,7 @@ impl CpuClip {
         }
         picked.resize(texts.len() * width, 0.0);
         self.text.encoder.run(&self.pool, encoder, stream, lengths, places, picked);
-        self.text.last.apply(self.isa, EPSILON, picked);
+        self.text.last.apply(self.isa, self.text.epsilon, picked);
         self.text.projection.forward(&self.pool, scratch, picked, PLAIN, vectors);
-    }
-}
-
-/// The place of the end token: that of the largest id, as CLIP pools.
-fn end(text: &[u32]) -> usize {
-    let largest = text.iter().copied().max().unwrap_or(0);
-    text.iter().position(|id| *id == largest).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use candle_core::{Device, Tensor};
-    use rand::{Rng, SeedableRng, rngs::SmallRng};
-    use serde_json::json;
-
-    use super::super::clip::ClipTowers;
-    use super::*;
-
-    #[test]
-    fn the_patches_of_every_layer_but_the_last_are_those_of_candle() {
-        let tower = json!({"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_hidden_layers": 4,
-            "image_size": 40, "patch_size": 8, "vocab_size": 16, "max_position_embeddings": 8});
-        let config =
-            json!({"model_type": "clip", "projection_dim": 16, "text_config": tower, "vision_config": tower});
-        let config = ClipConfig::parse(config.to_string().as_bytes()).unwrap();
-        let mut rng = SmallRng::seed_from_u64(1);
-        let mut weights = HashMap::new();
-        for (name, shape) in config.layout().tensors {
-            let spread = if shape.len() > 1 {
-                (3.0 / shape[1..].iter().product::<usize>() as f32).sqrt()
-            } else {
-                0.5
-            };
-            let values: Vec<f32> =
-                (0..shape.iter().product()).map(|_| rng.random_range(-spread..spread)).collect();
-            weights.insert(name, Tensor::from_vec(values, shape, &Device::Cpu).unwrap());
-        }
-        let take = |name: &str| Ok(weights[name].flatten_all().unwrap().to_vec1::<f32>().unwrap());
-        let own = CpuClip::new(&config, Isa::best(), Precision::F32, 2, take).unwrap();
-        let candle = ClipTowers::new(&config, &Device::Cpu, weights.clone()).unwrap();
-        // More pictures than pass through the layers together.
-        let count = MAX_ROWS / 26 + 2;
-        let pixels: Vec<f32> = (0..count * 3 * 40 * 40).map(|_| rng.random_range(-2.0..2.0)).collect();
-        let tensor = Tensor::from_slice(&pixels, (count, 3, 40, 40), &Device::Cpu).unwrap();
-        for block in 0..3 {
-            let found = own.patches(&pixels, block);
-            let expected = candle.patches(&tensor, block).unwrap();
-            assert_eq!(expected.dims(), [count, 25, 64]);
-            let expected = expected.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            assert_eq!(found.len(), expected.len());
-            let far = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            assert!(far < 1e-3, "layer {block}: {far}");
-        }
-        // What a vector is made of stays as it was.
-        let vectors = candle.image(&tensor).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let far = own.image(&pixels).iter().zip(&vectors).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(far < 1e-3, "{far}");
     }
 }
