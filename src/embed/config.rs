@@ -97,6 +97,14 @@ impl ModelConfig {
         }
     }
 
+    /// Bytes of memory that a picture takes on its way through the image tower, roughly and rather too many.
+    pub(super) fn picture_bytes(&self) -> usize {
+        match self {
+            ModelConfig::Clip(config) => config.plan().image.picture_bytes(),
+            ModelConfig::Dual(_) => 64 << 20, // its widest layer has 96 channels of half the side
+        }
+    }
+
     /// The tensors of the checkpoint.
     pub(super) fn layout(&self) -> Layout {
         match self {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::config::ModelConfig;
 use super::dual::DualTowers;
@@ -48,7 +48,8 @@ impl Towers {
         Towers::with_precision(config, device, Precision::F32, read)
     }
 
-    /// Build the towers on `device`. Only a CLIP on the CPU is calculated in another precision than f32.
+    /// Build the towers on `device`. A transformer is calculated in bf16 and bytes on the CPU and in f16 on a GPU;
+    /// everything else in f32.
     ///
     /// # Errors
     /// As [`Towers::new`].
@@ -58,8 +59,8 @@ impl Towers {
         precision: Precision,
         mut read: impl FnMut(&str, &[usize]) -> Result<Tensor>,
     ) -> Result<Towers> {
-        let variable = Towers::has_precisions(config, device);
-        let precision = if variable { precision } else { Precision::F32 };
+        let has = Towers::has_precision(config, device, precision);
+        let precision = if has { precision } else { Precision::F32 };
         let refuse = |error: candle_core::Error| Error::Model(format!("loading the towers: {error}"));
         let mut tensors = HashMap::new();
         for (name, shape) in config.layout().tensors {
@@ -77,7 +78,8 @@ impl Towers {
                 if device.is_cpu() {
                     Kind::Cpu(Box::new(CpuTowers::new(&plan, Isa::best(), precision, 0, take)?))
                 } else {
-                    Kind::Candle(Box::new(CandleTowers::new(&plan, device, take)?))
+                    let dtype = if precision == Precision::F16 { DType::F16 } else { DType::F32 };
+                    Kind::Candle(Box::new(CandleTowers::new(&plan, device, dtype, take)?))
                 }
             }
             ModelConfig::Dual(config) => Kind::Dual(Box::new(DualTowers::new(config, device, tensors)?)),
@@ -85,9 +87,13 @@ impl Towers {
         Ok(Towers { blank: OnceLock::new(), kind, config: config.clone(), device: device.clone(), precision })
     }
 
-    /// Whether such a model can be calculated in several precisions there.
-    pub(super) fn has_precisions(config: &ModelConfig, device: &Device) -> bool {
-        matches!(config, ModelConfig::Clip(_)) && device.is_cpu()
+    /// Whether such a model can be calculated in this precision there.
+    pub(super) fn has_precision(config: &ModelConfig, device: &Device, precision: Precision) -> bool {
+        match precision {
+            Precision::F32 => true,
+            Precision::Bf16 | Precision::Int8 => !matches!(config, ModelConfig::Dual(_)) && device.is_cpu(),
+            Precision::F16 => !matches!(config, ModelConfig::Dual(_)) && !device.is_cpu(),
+        }
     }
 
     /// The numbers that it calculates with.
@@ -226,10 +232,13 @@ impl Towers {
     }
 }
 
+/// How the errors of a device begin.
+pub(super) const DEVICE_FAILED: &str = "the model failed on its device: ";
+
 pub(super) fn failed(error: candle_core::Error) -> Error {
     tracing::error!("the tower failed: {error}");
     let text = error.to_string();
-    Error::Internal(format!("the model failed on its device: {}", text.lines().next().unwrap_or("unknown")))
+    Error::Internal(format!("{DEVICE_FAILED}{}", text.lines().next().unwrap_or("unknown")))
 }
 
 fn normalise(mut vectors: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>> {

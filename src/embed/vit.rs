@@ -35,6 +35,14 @@ impl ImagePlan {
     pub fn across(&self) -> usize {
         self.side / self.patch
     }
+
+    /// Bytes that a picture takes on its way: of a layer's inputs and outputs and their copies, and its scores, in
+    /// f32.
+    pub fn picture_bytes(&self) -> usize {
+        let (tokens, shape) = (self.across().pow(2) + 1, &self.shape);
+        let numbers = tokens * (14 * shape.width + 2 * shape.mlp_width) + 2 * shape.heads * tokens * tokens;
+        4 * (numbers + 3 * self.side * self.side)
+    }
 }
 
 /// The shapes of a text tower.

@@ -1,7 +1,7 @@
 //! The transformers of all layouts by candle's operations, for a GPU. On the CPU the kernels do the same
 //! (`vit_cpu.rs`); a test compares the two.
 
-use candle_core::{D, Device, Module, Result as CandleResult, Tensor};
+use candle_core::{D, DType, Device, Module, Result as CandleResult, Tensor};
 use candle_nn::{Linear, ops};
 
 use super::config::TowerShape;
@@ -14,6 +14,8 @@ pub(super) struct CandleTowers {
     image: Image,
     text: Text,
     device: Device,
+    /// What is calculated with.
+    dtype: DType,
 }
 
 struct Image {
@@ -75,6 +77,14 @@ fn activate(activation: Activation, x: &Tensor) -> CandleResult<Tensor> {
 /// Queries, keys and values [n, heads, rows, numbers] to [n, queries' rows, width].
 fn attend(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>) -> CandleResult<Tensor> {
     let (n, heads, rows, width) = q.dims4()?;
+    #[cfg(feature = "flash-attn")]
+    if q.dtype() == DType::F16 && q.device().is_cuda() {
+        let scale = 1.0 / (width as f32).sqrt();
+        let (q, k, v) = (q.transpose(1, 2)?, k.transpose(1, 2)?, v.transpose(1, 2)?);
+        // The only mask there is is the causal one.
+        let mixed = candle_flash_attn::flash_attn(&q, &k, &v, scale, mask.is_some())?;
+        return mixed.reshape((n, rows, heads * width));
+    }
     let scores = (q * (1.0 / (width as f64).sqrt()))?.contiguous()?.matmul(&k.t()?.contiguous()?)?;
     let scores = match mask {
         Some(mask) => scores.broadcast_add(mask)?,
@@ -96,12 +106,12 @@ impl Block {
     }
 }
 
-/// Weights to tensors on a device.
-struct Loader<'a>(&'a Device);
+/// Weights to tensors on a device, of numbers of this kind.
+struct Loader<'a>(&'a Device, DType);
 
 impl Loader<'_> {
     fn tensor(&self, values: Vec<f32>, shape: &[usize]) -> CandleResult<Tensor> {
-        Tensor::from_vec(values, shape, self.0)
+        Tensor::from_vec(values, shape, self.0)?.to_dtype(self.1)
     }
 
     fn linear(&self, layer: Matrix, inputs: usize) -> CandleResult<Linear> {
@@ -135,10 +145,10 @@ impl Loader<'_> {
 }
 
 impl CandleTowers {
-    /// `take` gives the tensors that the layout of the plan names.
-    pub fn new(plan: &Plan, device: &Device, mut take: impl Take) -> Result<CandleTowers> {
+    /// `take` gives the tensors that the layout of the plan names; `dtype` is f32 or f16.
+    pub fn new(plan: &Plan, device: &Device, dtype: DType, mut take: impl Take) -> Result<CandleTowers> {
         let refuse = |error: candle_core::Error| Error::Model(format!("loading the towers: {error}"));
-        let load = Loader(device);
+        let load = Loader(device, dtype);
         let image = &plan.image;
         let mut blocks = Vec::new();
         for layer in 0..image.shape.layers {
@@ -184,7 +194,7 @@ impl CandleTowers {
             })
         };
         let text = tower().map_err(refuse)?;
-        Ok(CandleTowers { image, text, device: device.clone() })
+        Ok(CandleTowers { image, text, device: device.clone(), dtype })
     }
 
     /// Pixels f32 [n, 3, side, side] to what comes out of the first `layers` layers, [n, tokens, width].
@@ -193,6 +203,7 @@ impl CandleTowers {
         let (n, across) = (pixels.dim(0)?, side / patch);
         let whole = pixels.narrow(2, 0, across * patch)?.narrow(3, 0, across * patch)?.contiguous()?;
         let patches = whole
+            .to_dtype(self.dtype)?
             .reshape(&[n, 3, across, patch, across, patch][..])?
             .permute(&[0, 2, 4, 1, 3, 5][..])?
             .reshape((n, across * across, 3 * patch * patch))?;
@@ -210,13 +221,13 @@ impl CandleTowers {
     pub fn image(&self, pixels: &Tensor) -> CandleResult<Tensor> {
         let x = self.through(pixels, self.image.blocks.len())?;
         let class = x.narrow(1, 0, 1)?.squeeze(1)?;
-        self.image.projection.forward(&self.image.last.apply(&class)?)
+        self.image.projection.forward(&self.image.last.apply(&class)?)?.to_dtype(DType::F32)
     }
 
     /// The patches of pixels f32 [n, 3, side, side] as they come out of layer `block`, [n, patches, width].
     pub fn patches(&self, pixels: &Tensor, block: usize) -> CandleResult<Tensor> {
         let x = self.through(pixels, block + 1)?;
-        x.narrow(1, 1, x.dim(1)? - 1)
+        x.narrow(1, 1, x.dim(1)? - 1)?.to_dtype(DType::F32)
     }
 
     /// Texts, each from begin to end token, to vectors [n, outputs]. What pads a shorter text needs no mask:
@@ -240,13 +251,63 @@ impl CandleTowers {
         }
         let places = Tensor::new(places, &self.device)?;
         let pooled = x.reshape((texts.len() * longest, width))?.index_select(&places, 0)?;
-        self.text.projection.forward(&self.text.last.apply(&pooled)?)
+        self.text.projection.forward(&self.text.last.apply(&pooled)?)?.to_dtype(DType::F32)
     }
 
     fn causal_mask(&self, length: usize) -> CandleResult<Tensor> {
         let seen = |row: usize, column: usize| if column > row { f32::NEG_INFINITY } else { 0.0 };
         let mask: Vec<f32> =
             (0..length).flat_map(|row| (0..length).map(move |column| seen(row, column))).collect();
-        Tensor::from_vec(mask, (length, length), &self.device)
+        Tensor::from_vec(mask, (length, length), &self.device)?.to_dtype(self.dtype)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use rand::{Rng, SeedableRng, rngs::SmallRng};
+    use serde_json::json;
+
+    use super::super::clip::ClipConfig;
+    use super::*;
+
+    #[test]
+    fn half_precision_gives_the_vectors_of_f32_within_the_gate() {
+        let tower = json!({"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_hidden_layers": 3,
+            "image_size": 40, "patch_size": 8, "vocab_size": 16, "max_position_embeddings": 8});
+        let config =
+            json!({"model_type": "clip", "projection_dim": 16, "text_config": tower, "vision_config": tower});
+        let config = ClipConfig::parse(config.to_string().as_bytes()).unwrap();
+        let mut rng = SmallRng::seed_from_u64(2);
+        let mut weights: HashMap<String, Vec<f32>> = HashMap::new();
+        for (name, shape) in config.layout().tensors {
+            let inputs = shape.iter().skip(1).product::<usize>() as f32;
+            let spread = if shape.len() > 1 { (3.0 / inputs).sqrt() } else { 0.5 };
+            let count = shape.iter().product();
+            weights.insert(name, (0..count).map(|_| rng.random_range(-spread..spread)).collect());
+        }
+        let towers = |dtype| {
+            CandleTowers::new(&config.plan(), &Device::Cpu, dtype, |name: &str| Ok(weights[name].clone()))
+                .unwrap()
+        };
+        let (whole, half) = (towers(DType::F32), towers(DType::F16));
+        let pixels: Vec<f32> = (0..2 * 3 * 40 * 40).map(|_| rng.random_range(-2.0..2.0)).collect();
+        let pixels = Tensor::from_slice(&pixels, (2, 3, 40, 40), &Device::Cpu).unwrap();
+        let texts: [&[u32]; 2] = [&[1, 5, 7, 15], &[1, 2, 3, 4, 5, 6, 15]];
+        let vectors = |towers: &CandleTowers| {
+            let mut all = towers.image(&pixels).unwrap().to_vec2::<f32>().unwrap();
+            all.extend(towers.text(&texts).unwrap().to_vec2::<f32>().unwrap());
+            all
+        };
+        let (expected, found) = (vectors(&whole), vectors(&half));
+        assert_ne!(expected, found);
+        for (a, b) in expected.iter().zip(&found) {
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+            let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
+            assert!(cosine >= 0.999, "{cosine}");
+        }
+        let patches = half.patches(&pixels, 1).unwrap();
+        assert_eq!((patches.dims(), patches.dtype()), (&[2, 25, 64][..], DType::F32));
     }
 }

@@ -36,6 +36,8 @@ pub enum Precision {
     F32,
     /// 8 bits. Where the processor has no instructions for it, f32 is computed.
     Bf16,
+    /// 11 bits, on a GPU only: the kernels here compute f32 for it.
+    F16,
     /// Bytes: weights with a scale for each output, inputs with a scale and an offset for each row.
     Int8,
 }

@@ -29,7 +29,7 @@ fn exact(input: &[f32], layer: Dense) -> Vec<(f64, f64)> {
 fn allowed(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => 1e-6,
-        Precision::Bf16 => 0.01, // two roundings of 2^-9
+        Precision::Bf16 | Precision::F16 => 0.01, // two roundings of 2^-9
         Precision::Int8 => 0.06, // a step of 1/127 or 2/127 of the largest, here half as large as most
     }
 }
