@@ -1,9 +1,9 @@
 //! Pictures and texts to vectors: the model's files, the two towers, the tokenizer, the device and
 //! dynamic batching. The only user of candle, tokenizers and hf-hub.
 //!
-//! Invariant: a vector that comes out is what transformers' `CLIPModel` or
-//! `VisionTextDualEncoderModel` computes from the same checkpoint (within 1e-4, L2-normalised); a checkpoint for which that cannot be said is refused
-//! when it is loaded. Waiting work is bounded: in each lane pictures and texts each by `EmbedOptions::queue`.
+//! Invariant: a vector that comes out is what transformers' `CLIPModel`, `SiglipModel`, `Dinov2Model` or
+//! `VisionTextDualEncoderModel` computes from the same checkpoint (within 1e-4, L2-normalised); a checkpoint for
+//! which that cannot be said is refused when it is loaded. Waiting work is bounded: in each lane pictures and texts each by `EmbedOptions::queue`.
 
 mod batch;
 mod bert;
@@ -12,12 +12,14 @@ mod clean;
 mod clip;
 mod config;
 mod device;
+mod dino;
 mod dual;
 mod efficientnet;
 mod files;
 mod options;
 mod pool;
 mod precision;
+mod siglip;
 mod signature;
 mod spec;
 mod text;
@@ -51,11 +53,13 @@ pub use clean::TextCleaning;
 pub use clip::ClipConfig;
 pub use config::{ModelConfig, TowerShape};
 pub use device::DeviceChoice;
+pub use dino::DinoConfig;
 pub use dual::DualConfig;
 pub use efficientnet::{EfficientNet, Features};
 pub use files::model_cache;
 pub use options::EmbedOptions;
 pub use precision::PrecisionChoice;
+pub use siglip::SiglipConfig;
 pub use signature::{Pooling, SignatureFeatures, SignatureInfo};
 pub use spec::ModelSpec;
 pub use text::TextEncoder;
@@ -108,8 +112,8 @@ pub struct ModelInfo {
     pub fingerprint: String,
     /// Length of the vectors.
     pub dimension: usize,
-    /// What can be embedded.
-    pub modalities: [&'static str; 2],
+    /// What can be embedded: `text` and `image`, or `image` alone.
+    pub modalities: &'static [&'static str],
     /// `cpu`, `cuda` or `metal`.
     pub device: &'static str,
     /// The numbers that the towers calculate with: `f32`, `bf16` or `int8`. It is not part of the
@@ -117,7 +121,7 @@ pub struct ModelInfo {
     pub precision: &'static str,
     /// Side of the square that a picture becomes, pixels.
     pub image_size: usize,
-    /// Tokens of a text, with begin and end; the rest is cut.
+    /// Tokens of a text, with begin and end; the rest is cut. 0 where no texts are embedded.
     pub context_length: usize,
     /// How it makes features of signatures; `None` where it cannot.
     pub signature: Option<SignatureInfo>,
@@ -210,7 +214,7 @@ impl Embedder {
             fingerprint,
             signature,
             dimension: config.projection(),
-            modalities: ["text", "image"],
+            modalities: config.modalities(),
             device: device::name(&device),
             precision: precision::name(towers.precision()),
             image_size: config.image_size(),
@@ -333,7 +337,7 @@ impl Embedder {
     ///
     /// # Errors
     /// `Overloaded` if the queue is full, `Unavailable` if the worker has ended, `Internal` if the
-    /// model fails.
+    /// model fails, `InvalidInput` if it embeds no texts.
     pub async fn embed_texts_in(&self, lane: Lane, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
         let mut vectors = vec![Vec::new(); texts.len()];
         let cache = &self.0.cache;
