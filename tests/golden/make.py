@@ -364,7 +364,7 @@ def siglip2_tokens():
     tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
     tokenizer.post_processor = processors.TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in special])
-    fast = GemmaTokenizerFast(tokenizer_object=tokenizer, add_bos_token=False, add_eos_token=True)
+    fast = GemmaTokenizerFast(tokenizer_object=tokenizer, add_bos_token=False, add_eos_token=True, padding_side="right")
     fast.backend_tokenizer.save(str(HERE / "siglip2-tokenizer.json"), pretty=False)
     # SigLIP 2 was trained on small letters.
     return encoded(fast, VIT_TEXTS, str.lower)
