@@ -5,8 +5,8 @@
 //! Absent fields have the defaults of transformers' `CLIPTextConfig` and `CLIPVisionConfig`, since
 //! checkpoints are saved without the fields that equal them.
 
-use super::config::{MAX_VOCABULARY, Section, TowerDefaults, TowerShape, parse_root, refuse};
-use super::vit::{ImagePlan, Plan, TextPlan, layer_tensors};
+use super::config::{MAX_VOCABULARY, Section, TowerDefaults, TowerShape, check_patch, parse_root};
+use super::vit::{Family, ImagePlan, Plan, TextPlan, layer_tensors};
 use super::weights::Layout;
 use crate::error::Result;
 use crate::kernels::Activation;
@@ -58,12 +58,7 @@ impl ClipConfig {
         let root = parse_root(json, "clip")?;
         let text = Section::new(&root, "text_config", "clip_text_model")?;
         let image = Section::new(&root, "vision_config", "clip_vision_model")?;
-        let channels = image.number("num_channels", 3, 1..=16)?;
-        if channels != 3 {
-            return Err(refuse(format!(
-                "vision_config.num_channels is {channels}; only 3 (RGB) is supported"
-            )));
-        }
+        image.only("num_channels", &3.into())?;
         let end_token = text.number("eos_token_id", 49_407, 0..=MAX_VOCABULARY)?;
         let config = ClipConfig {
             text: text.tower(&TowerDefaults { width: 512, mlp_width: 2048, heads: 8, ..DEFAULTS })?,
@@ -79,12 +74,7 @@ impl ClipConfig {
                 1..=65_536,
             )?,
         };
-        if config.patch_size > config.image_size {
-            return Err(refuse(format!(
-                "vision_config.patch_size {} is larger than image_size {}",
-                config.patch_size, config.image_size
-            )));
-        }
+        check_patch(config.patch_size, config.image_size)?;
         Ok(config)
     }
 
@@ -129,8 +119,13 @@ impl ClipConfig {
     /// The same shapes for what runs them.
     pub(super) fn plan(&self) -> Plan {
         Plan {
-            image: ImagePlan { shape: self.image.clone(), side: self.image_size, patch: self.patch_size },
-            text: TextPlan { shape: self.text.clone() },
+            image: ImagePlan {
+                family: Family::Clip,
+                shape: self.image.clone(),
+                side: self.image_size,
+                patch: self.patch_size,
+            },
+            text: Some(TextPlan { shape: self.text.clone(), causal: true }),
             outputs: self.projection,
         }
     }

@@ -15,8 +15,8 @@ pub struct ModelInfo {
     pub fingerprint: String,
     /// Length of the vectors.
     pub dimension: usize,
-    /// What can be embedded.
-    pub modalities: [&'static str; 2],
+    /// What can be embedded: `text` and `image`, or `image` alone.
+    pub modalities: &'static [&'static str],
     /// `cpu`, `cuda` or `metal`, as it was loaded; see [`ModelInfo::running_on`].
     pub device: &'static str,
     /// The numbers that the towers calculate with: `f32`, `bf16`, `f16` or `int8`. It is not part of the
@@ -24,7 +24,7 @@ pub struct ModelInfo {
     pub precision: &'static str,
     /// Side of the square that a picture becomes, pixels.
     pub image_size: usize,
-    /// Tokens of a text, with begin and end; the rest is cut.
+    /// Tokens of a text, with begin and end; the rest is cut. 0 where no texts are embedded.
     pub context_length: usize,
     /// How it makes features of signatures; `None` where it cannot.
     pub signature: Option<SignatureInfo>,

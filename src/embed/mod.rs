@@ -1,9 +1,9 @@
 //! Pictures and texts to vectors: the model's files, the two towers, the tokenizer, the device and
 //! dynamic batching. The only user of candle, tokenizers and hf-hub.
 //!
-//! Invariant: a vector that comes out is what transformers' `CLIPModel` or
-//! `VisionTextDualEncoderModel` computes from the same checkpoint (within 1e-4, L2-normalised); a checkpoint for which that cannot be said is refused
-//! when it is loaded. Waiting work is bounded: in each lane pictures and texts each by `EmbedOptions::queue`.
+//! Invariant: a vector that comes out is what transformers' `CLIPModel`, `SiglipModel`, `Dinov2Model` or
+//! `VisionTextDualEncoderModel` computes from the same checkpoint (within 1e-4, L2-normalised); a checkpoint for
+//! which that cannot be said is refused when it is loaded. Waiting work is bounded: in each lane pictures and texts each by `EmbedOptions::queue`.
 
 mod batch;
 mod bert;
@@ -12,6 +12,7 @@ mod clean;
 mod clip;
 mod config;
 mod device;
+mod dino;
 mod dual;
 mod efficientnet;
 mod fallback;
@@ -21,6 +22,7 @@ mod options;
 mod pool;
 mod precision;
 mod runner;
+mod siglip;
 mod signature;
 mod spec;
 mod text;
@@ -55,12 +57,14 @@ pub use clean::TextCleaning;
 pub use clip::ClipConfig;
 pub use config::{ModelConfig, TowerShape};
 pub use device::DeviceChoice;
+pub use dino::DinoConfig;
 pub use dual::DualConfig;
 pub use efficientnet::{EfficientNet, Features};
 pub use files::model_cache;
 pub use info::ModelInfo;
 pub use options::EmbedOptions;
 pub use precision::PrecisionChoice;
+pub use siglip::SiglipConfig;
 pub use signature::{Pooling, SignatureFeatures, SignatureInfo};
 pub use spec::ModelSpec;
 pub use text::TextEncoder;
@@ -189,7 +193,7 @@ impl Embedder {
             fingerprint,
             signature,
             dimension: config.projection(),
-            modalities: ["text", "image"],
+            modalities: config.modalities(),
             device: device::name(&device),
             precision: precision::name(towers.precision()),
             image_size: config.image_size(),
@@ -319,7 +323,7 @@ impl Embedder {
     ///
     /// # Errors
     /// `Overloaded` if the queue is full, `Unavailable` if the worker has ended, `Internal` if the
-    /// model fails.
+    /// model fails, `InvalidInput` if it embeds no texts.
     pub async fn embed_texts_in(&self, lane: Lane, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
         let mut vectors = vec![Vec::new(); texts.len()];
         let cache = &self.0.cache;

@@ -139,7 +139,8 @@ const TEXTS: [&str; 8] = [
 
 impl Golden {
     fn new(text: &TextEncoder, transform: &Transform) -> Result<Golden> {
-        let texts = TEXTS.iter().map(|words| text.encode(words)).collect::<Result<_>>()?;
+        let words = if text.takes_texts() { &TEXTS[..] } else { &[] };
+        let texts = words.iter().map(|words| text.encode(words)).collect::<Result<_>>()?;
         let side = transform.side() as u32; // at most 1024
         let mut pixels = Vec::new();
         let mut state = 1u32;

@@ -68,8 +68,8 @@ impl Towers {
             tensors.insert(name, tensor);
         }
         let kind = match config {
-            ModelConfig::Clip(config) => {
-                let plan = config.plan();
+            ModelConfig::Clip(_) | ModelConfig::Siglip(_) | ModelConfig::Dino(_) => {
+                let plan = config.plan().ok_or_else(other)?;
                 let take = |name: &str| {
                     let tensor = tensors.remove(name);
                     let tensor = tensor.ok_or_else(|| Error::Model(format!("weights: {name} is missing")))?;
@@ -134,26 +134,23 @@ impl Towers {
     }
 
     /// The output of block `block` of the image tower, for pictures as in [`Towers::embed_pixels`]. Of a
-    /// transformer a block is a layer, and its output the patches without the class token; the last layer
-    /// makes the class token alone.
+    /// transformer a block is a layer, and its output the patches without the class token; where there is
+    /// one, the last layer makes it alone.
     ///
     /// # Errors
     /// `InvalidInput` if there is no such block; `Internal` as in [`Towers::embed_pixels`].
     pub fn features(&self, pixels: &[f32], block: usize) -> Result<Features> {
-        let config = match (&self.kind, &self.config) {
-            (Kind::Dual(towers), _) => {
-                return towers.image_tower().features(pixels, self.config.image_size(), block);
-            }
-            (_, ModelConfig::Clip(config)) => config,
-            (_, ModelConfig::Dual(_)) => return Err(Error::Internal("towers of another model".into())),
-        };
-        if block + 1 >= config.image.layers {
+        if let Kind::Dual(towers) = &self.kind {
+            return towers.image_tower().features(pixels, self.config.image_size(), block);
+        }
+        let plan = self.config.plan().ok_or_else(other)?.image;
+        if block >= plan.readable() {
+            let (layers, readable) = (plan.shape.layers, plan.readable());
             return Err(Error::InvalidInput(format!(
-                "block {block}: the image tower has {} layers, of which all but the last can be read",
-                config.image.layers
+                "block {block}: the image tower has {layers} layers, of which the first {readable} can be read"
             )));
         }
-        let (side, across) = (config.image_size, config.image_size / config.patch_size);
+        let (side, across) = (plan.side, plan.across());
         let picture = 3 * side * side;
         if pixels.is_empty() || !pixels.len().is_multiple_of(picture) {
             return Err(Error::Internal(format!("{} values are not pictures of {picture}", pixels.len())));
@@ -166,7 +163,7 @@ impl Towers {
                 .map_err(failed)?,
             Kind::Dual(_) => Vec::new(),
         };
-        Ok(Features { shape: [count, across, across, config.image.width], values })
+        Ok(Features { shape: [count, across, across, plan.shape.width], values })
     }
 
     /// The image tower if it is convolutional.
@@ -188,7 +185,8 @@ impl Towers {
 
     /// Embed a batch of token sequences, each from begin to end token.
     ///
-    /// Ids are below `vocabulary`, lengths 1 to `context_length`. Returns n unit vectors.
+    /// Ids are below `vocabulary`, lengths 1 to `context_length`; of a SigLIP, whose texts are filled up,
+    /// `context_length`. Returns n unit vectors.
     ///
     /// # Errors
     /// `Internal` if an id or a length is out of range or the device fails.
@@ -199,10 +197,9 @@ impl Towers {
         let lengths: Vec<usize> = texts.iter().map(|t| t.len()).collect();
         let longest = lengths.iter().copied().max().unwrap_or(0);
         let known = |id: &u32| (*id as usize) < self.config.vocabulary();
-        if lengths.contains(&0)
-            || longest > self.config.context_length()
-            || !texts.iter().all(|t| t.iter().all(known))
-        {
+        let whole = self.config.context_length();
+        let filled = !matches!(self.config, ModelConfig::Siglip(_)) || lengths.iter().all(|n| *n == whole);
+        if lengths.contains(&0) || !filled || longest > whole || !texts.iter().all(|t| t.iter().all(known)) {
             return Err(Error::Internal("token ids outside the text tower's range".into()));
         }
         if let Kind::Cpu(towers) = &self.kind {
@@ -234,6 +231,10 @@ impl Towers {
 
 /// How the errors of a device begin.
 pub(super) const DEVICE_FAILED: &str = "the model failed on its device: ";
+
+fn other() -> Error {
+    Error::Internal("towers of another model".into())
+}
 
 pub(super) fn failed(error: candle_core::Error) -> Error {
     tracing::error!("the tower failed: {error}");

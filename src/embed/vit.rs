@@ -5,18 +5,28 @@
 //! Invariant: a plan and its weights say the whole computation; nothing behind them asks for the layout.
 
 use super::config::TowerShape;
-use crate::error::Result;
+use super::dino::interpolate;
+use crate::error::{Error, Result};
 use crate::kernels::Norm;
 
 /// Tensors by name, as f32, each taken once.
 pub(super) trait Take: FnMut(&str) -> Result<Vec<f32>> {}
 impl<F: FnMut(&str) -> Result<Vec<f32>>> Take for F {}
 
+/// Whose names and whose parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    Clip,
+    Siglip,
+    Dino,
+}
+
 /// The shapes of a model.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub image: ImagePlan,
-    pub text: TextPlan,
+    /// `None` where it embeds pictures only.
+    pub text: Option<TextPlan>,
     /// Length of the embedding.
     pub outputs: usize,
 }
@@ -24,6 +34,7 @@ pub(super) struct Plan {
 /// The shapes of an image tower.
 #[derive(Debug, Clone)]
 pub(super) struct ImagePlan {
+    pub family: Family,
     pub shape: TowerShape,
     /// Side of the square input, and of a patch, pixels.
     pub side: usize,
@@ -34,6 +45,14 @@ impl ImagePlan {
     /// Patches along a side.
     pub fn across(&self) -> usize {
         self.side / self.patch
+    }
+
+    /// How many layers give all patches: where the class token makes the vector, the last makes it alone.
+    pub fn readable(&self) -> usize {
+        match self.family {
+            Family::Clip | Family::Dino => self.shape.layers - 1,
+            Family::Siglip => self.shape.layers,
+        }
     }
 
     /// Bytes that a picture takes on its way: of a layer's inputs and outputs and their copies, and its scores, in
@@ -49,6 +68,9 @@ impl ImagePlan {
 #[derive(Debug, Clone)]
 pub(super) struct TextPlan {
     pub shape: TowerShape,
+    /// With it a token sees only those before it and the text is pooled at its end token; without, at its last
+    /// place, whatever stands there.
+    pub causal: bool,
 }
 
 /// A linear layer.
@@ -78,14 +100,38 @@ pub(super) struct Block {
 pub(super) struct ImageWeights {
     /// [width, 3 * patch * patch].
     pub patches: Matrix,
-    /// `[width]`.
+    /// `[width]`, or empty where there is no class token.
     pub class: Vec<f32>,
     /// [tokens, width].
     pub positions: Vec<f32>,
     /// Before the layers.
-    pub first: Norm,
+    pub first: Option<Norm>,
     pub last: Norm,
-    pub projection: Matrix,
+    pub head: Head,
+}
+
+/// How the rows behind the last layer become a vector.
+#[derive(Debug)]
+pub(super) enum Head {
+    /// The class token is it.
+    Class,
+    /// The class token through a linear layer.
+    Projected(Matrix),
+    /// All rows by attention.
+    Attention(Box<AttentionHead>),
+}
+
+/// A learned query `probe` [width] and one layer without norm before its attention.
+#[derive(Debug)]
+pub(super) struct AttentionHead {
+    pub probe: Vec<f32>,
+    pub query: Matrix,
+    pub key: Matrix,
+    pub value: Matrix,
+    pub output: Matrix,
+    pub norm: Norm,
+    pub up: Matrix,
+    pub down: Matrix,
 }
 
 /// A text tower without its layers.
@@ -114,19 +160,45 @@ fn without_bias(take: &mut impl Take, name: &str) -> Result<Matrix> {
 impl ImagePlan {
     /// What stands before and behind the layers.
     pub fn weights(&self, take: &mut impl Take) -> Result<ImageWeights> {
-        Ok(ImageWeights {
-            patches: without_bias(take, "vision_model.embeddings.patch_embedding")?,
-            class: take("vision_model.embeddings.class_embedding")?,
-            positions: take("vision_model.embeddings.position_embedding.weight")?,
-            first: norm(take, "vision_model.pre_layrnorm")?,
-            last: norm(take, "vision_model.post_layernorm")?,
-            projection: without_bias(take, "visual_projection")?,
-        })
+        match self.family {
+            Family::Clip => Ok(ImageWeights {
+                patches: without_bias(take, "vision_model.embeddings.patch_embedding")?,
+                class: take("vision_model.embeddings.class_embedding")?,
+                positions: take("vision_model.embeddings.position_embedding.weight")?,
+                first: Some(norm(take, "vision_model.pre_layrnorm")?),
+                last: norm(take, "vision_model.post_layernorm")?,
+                head: Head::Projected(without_bias(take, "visual_projection")?),
+            }),
+            Family::Siglip => Ok(ImageWeights {
+                patches: matrix(take, "vision_model.embeddings.patch_embedding")?,
+                class: Vec::new(),
+                positions: take("vision_model.embeddings.position_embedding.weight")?,
+                first: None,
+                last: norm(take, "vision_model.post_layernorm")?,
+                head: Head::Attention(Box::new(AttentionHead::read(self.shape.width, take)?)),
+            }),
+            Family::Dino => {
+                let positions = take("embeddings.position_embeddings")?;
+                Ok(ImageWeights {
+                    patches: matrix(take, "embeddings.patch_embeddings.projection")?,
+                    class: take("embeddings.cls_token")?,
+                    positions: interpolate(&positions, self.shape.width, self.across()),
+                    first: None,
+                    last: norm(take, "layernorm")?,
+                    head: Head::Class,
+                })
+            }
+        }
     }
 
     /// One layer.
     pub fn block(&self, layer: usize, take: &mut impl Take) -> Result<Block> {
-        Block::read(&format!("vision_model.encoder.layers.{layer}"), take)
+        match self.family {
+            Family::Clip | Family::Siglip => {
+                Block::read(&format!("vision_model.encoder.layers.{layer}"), take)
+            }
+            Family::Dino => Block::read_scaled(&format!("encoder.layer.{layer}"), take),
+        }
     }
 }
 
@@ -137,7 +209,10 @@ impl TextPlan {
             tokens: take("text_model.embeddings.token_embedding.weight")?,
             positions: take("text_model.embeddings.position_embedding.weight")?,
             last: norm(take, "text_model.final_layer_norm")?,
-            projection: without_bias(take, "text_projection")?,
+            projection: match self.causal {
+                true => without_bias(take, "text_projection")?,
+                false => matrix(take, "text_model.head")?,
+            },
         })
     }
 
@@ -156,6 +231,61 @@ impl Block {
         let (norm1, norm2) =
             (norm(take, &format!("{at}.layer_norm1"))?, norm(take, &format!("{at}.layer_norm2"))?);
         Ok(Block { norm1, query, key, value, output, norm2, up, down })
+    }
+
+    /// Of DINOv2, where what each half of a layer adds is scaled: the scales become part of its last weights.
+    fn read_scaled(at: &str, take: &mut impl Take) -> Result<Block> {
+        let scales =
+            [take(&format!("{at}.layer_scale1.lambda1"))?, take(&format!("{at}.layer_scale2.lambda1"))?];
+        let mut part = |name: &str| matrix(take, &format!("{at}.{name}"));
+        let (query, key, value) = (
+            part("attention.attention.query")?,
+            part("attention.attention.key")?,
+            part("attention.attention.value")?,
+        );
+        let (mut output, up, mut down) =
+            (part("attention.output.dense")?, part("mlp.fc1")?, part("mlp.fc2")?);
+        output.scale(&scales[0]);
+        down.scale(&scales[1]);
+        let (norm1, norm2) = (norm(take, &format!("{at}.norm1"))?, norm(take, &format!("{at}.norm2"))?);
+        Ok(Block { norm1, query, key, value, output, norm2, up, down })
+    }
+}
+
+impl Matrix {
+    /// Each output times its scale.
+    fn scale(&mut self, scales: &[f32]) {
+        let inputs = self.weight.len() / scales.len();
+        for (row, scale) in self.weight.chunks_exact_mut(inputs).zip(scales) {
+            row.iter_mut().for_each(|weight| *weight *= scale);
+        }
+        self.bias.iter_mut().zip(scales).for_each(|(bias, scale)| *bias *= scale);
+    }
+}
+
+impl AttentionHead {
+    /// PyTorch's `MultiheadAttention` has query, key and value one below the other.
+    fn read(width: usize, take: &mut impl Take) -> Result<AttentionHead> {
+        let joint = take("vision_model.head.attention.in_proj_weight")?;
+        let biases = take("vision_model.head.attention.in_proj_bias")?;
+        let mut parts = joint.chunks_exact(width * width).zip(biases.chunks_exact(width));
+        let mut part = || match parts.next() {
+            Some((weight, bias)) => Ok(Matrix { weight: weight.to_vec(), bias: bias.to_vec() }),
+            None => {
+                Err(Error::Model("weights: vision_model.head.attention.in_proj_weight is too short".into()))
+            }
+        };
+        let (query, key, value) = (part()?, part()?, part()?);
+        Ok(AttentionHead {
+            probe: take("vision_model.head.probe")?,
+            query,
+            key,
+            value,
+            output: matrix(take, "vision_model.head.attention.out_proj")?,
+            norm: norm(take, "vision_model.head.layernorm")?,
+            up: matrix(take, "vision_model.head.mlp.fc1")?,
+            down: matrix(take, "vision_model.head.mlp.fc2")?,
+        })
     }
 }
 

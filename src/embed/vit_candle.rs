@@ -5,14 +5,17 @@ use candle_core::{D, DType, Device, Module, Result as CandleResult, Tensor};
 use candle_nn::{Linear, ops};
 
 use super::config::TowerShape;
-use super::vit::{Block as Weights, Matrix, Plan, Take, end};
+use super::vit::{
+    AttentionHead, Block as Weights, Head as HeadWeights, ImagePlan, Matrix, Plan, Take, TextPlan, end,
+};
 use crate::error::{Error, Result};
 use crate::kernels::{Activation, Norm as NormWeights};
 
-/// Both towers.
+/// The towers of a model.
 pub(super) struct CandleTowers {
     image: Image,
-    text: Text,
+    /// `None` where it embeds pictures only.
+    text: Option<Text>,
     device: Device,
     /// What is calculated with.
     dtype: DType,
@@ -23,16 +26,23 @@ struct Image {
     patch: usize,
     patches: Linear,
     /// [1, 1, width].
-    class: Tensor,
+    class: Option<Tensor>,
     /// [tokens, width].
     positions: Tensor,
-    first: Norm,
+    first: Option<Norm>,
     blocks: Vec<Block>,
     last: Norm,
-    projection: Linear,
+    head: Head,
+}
+
+enum Head {
+    Class,
+    Projected(Linear),
+    Attention(Box<Pooling>),
 }
 
 struct Text {
+    causal: bool,
     tokens: Tensor,
     positions: Tensor,
     blocks: Vec<Block>,
@@ -144,57 +154,122 @@ impl Loader<'_> {
     }
 }
 
+impl Loader<'_> {
+    fn table(&self, values: Vec<f32>, width: usize) -> CandleResult<Tensor> {
+        let rows = values.len() / width;
+        self.tensor(values, &[rows, width])
+    }
+
+    fn pooling(&self, head: AttentionHead, shape: &TowerShape) -> CandleResult<Pooling> {
+        let mut keys = head.key;
+        keys.weight.extend(head.value.weight);
+        keys.bias.extend(head.value.bias);
+        let probe = self.tensor(head.probe, &[1, shape.width])?;
+        Ok(Pooling {
+            query: self.linear(head.query, shape.width)?.forward(&probe)?,
+            keys: self.linear(keys, shape.width)?,
+            output: self.linear(head.output, shape.width)?,
+            norm: self.norm(head.norm, shape.epsilon)?,
+            up: self.linear(head.up, shape.width)?,
+            down: self.linear(head.down, shape.mlp_width)?,
+            heads: shape.heads,
+            activation: shape.activation,
+        })
+    }
+
+    fn image(&self, plan: &ImagePlan, take: &mut impl Take) -> Result<Image> {
+        let shape = &plan.shape;
+        let mut blocks = Vec::new();
+        for layer in 0..shape.layers {
+            blocks.push(self.block(plan.block(layer, take)?, shape).map_err(refuse)?);
+        }
+        let weights = plan.weights(take)?;
+        let tower = || -> CandleResult<Image> {
+            let class = match weights.class.is_empty() {
+                true => None,
+                false => Some(self.tensor(weights.class, &[1, 1, shape.width])?),
+            };
+            Ok(Image {
+                side: plan.side,
+                patch: plan.patch,
+                patches: self.linear(weights.patches, 3 * plan.patch * plan.patch)?,
+                class,
+                positions: self.table(weights.positions, shape.width)?,
+                first: weights.first.map(|first| self.norm(first, shape.epsilon)).transpose()?,
+                blocks,
+                last: self.norm(weights.last, shape.epsilon)?,
+                head: match weights.head {
+                    HeadWeights::Class => Head::Class,
+                    HeadWeights::Projected(projection) => {
+                        Head::Projected(self.linear(projection, shape.width)?)
+                    }
+                    HeadWeights::Attention(head) => Head::Attention(Box::new(self.pooling(*head, shape)?)),
+                },
+            })
+        };
+        tower().map_err(refuse)
+    }
+
+    fn text(&self, plan: &TextPlan, take: &mut impl Take) -> Result<Text> {
+        let shape = &plan.shape;
+        let mut blocks = Vec::new();
+        for layer in 0..shape.layers {
+            blocks.push(self.block(plan.block(layer, take)?, shape).map_err(refuse)?);
+        }
+        let weights = plan.weights(take)?;
+        let tower = || -> CandleResult<Text> {
+            Ok(Text {
+                causal: plan.causal,
+                tokens: self.table(weights.tokens, shape.width)?,
+                positions: self.table(weights.positions, shape.width)?,
+                blocks,
+                last: self.norm(weights.last, shape.epsilon)?,
+                projection: self.linear(weights.projection, shape.width)?,
+            })
+        };
+        tower().map_err(refuse)
+    }
+}
+
+fn refuse(error: candle_core::Error) -> Error {
+    Error::Model(format!("loading the towers: {error}"))
+}
+
+/// One learned query over all rows, and two linear layers.
+struct Pooling {
+    /// [1, width].
+    query: Tensor,
+    /// Keys and values.
+    keys: Linear,
+    output: Linear,
+    norm: Norm,
+    up: Linear,
+    down: Linear,
+    heads: usize,
+    activation: Activation,
+}
+
+impl Pooling {
+    /// [n, rows, width] to [n, width].
+    fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
+        let (n, rows, width) = x.dims3()?;
+        let part = width / self.heads;
+        let joint =
+            self.keys.forward(x)?.reshape((n, rows, 2, self.heads, part))?.permute((2, 0, 3, 1, 4))?;
+        let query = self.query.reshape((1, self.heads, 1, part))?.broadcast_as((n, self.heads, 1, part))?;
+        let mixed = attend(&query, &joint.get(0)?, &joint.get(1)?, None)?;
+        let x = self.output.forward(&mixed)?;
+        let hidden = activate(self.activation, &self.up.forward(&self.norm.apply(&x)?)?)?;
+        (&x + self.down.forward(&hidden)?)?.squeeze(1)
+    }
+}
+
 impl CandleTowers {
     /// `take` gives the tensors that the layout of the plan names; `dtype` is f32 or f16.
     pub fn new(plan: &Plan, device: &Device, dtype: DType, mut take: impl Take) -> Result<CandleTowers> {
-        let refuse = |error: candle_core::Error| Error::Model(format!("loading the towers: {error}"));
         let load = Loader(device, dtype);
-        let image = &plan.image;
-        let mut blocks = Vec::new();
-        for layer in 0..image.shape.layers {
-            blocks.push(load.block(image.block(layer, &mut take)?, &image.shape).map_err(refuse)?);
-        }
-        let weights = image.weights(&mut take)?;
-        let (width, epsilon) = (image.shape.width, image.shape.epsilon);
-        let tower = || -> CandleResult<Image> {
-            Ok(Image {
-                side: image.side,
-                patch: image.patch,
-                patches: load.linear(weights.patches, 3 * image.patch * image.patch)?,
-                class: load.tensor(weights.class, &[1, 1, width])?,
-                positions: {
-                    let rows = weights.positions.len() / width;
-                    load.tensor(weights.positions, &[rows, width])?
-                },
-                first: load.norm(weights.first, epsilon)?,
-                blocks,
-                last: load.norm(weights.last, epsilon)?,
-                projection: load.linear(weights.projection, width)?,
-            })
-        };
-        let image = tower().map_err(refuse)?;
-        let text = &plan.text;
-        let mut blocks = Vec::new();
-        for layer in 0..text.shape.layers {
-            blocks.push(load.block(text.block(layer, &mut take)?, &text.shape).map_err(refuse)?);
-        }
-        let weights = text.weights(&mut take)?;
-        let width = text.shape.width;
-        let tower = || -> CandleResult<Text> {
-            let table = |values: Vec<f32>| {
-                let rows = values.len() / width;
-                load.tensor(values, &[rows, width])
-            };
-            Ok(Text {
-                tokens: table(weights.tokens)?,
-                positions: table(weights.positions)?,
-                blocks,
-                last: load.norm(weights.last, text.shape.epsilon)?,
-                projection: load.linear(weights.projection, width)?,
-            })
-        };
-        let text = tower().map_err(refuse)?;
-        Ok(CandleTowers { image, text, device: device.clone(), dtype })
+        let text = plan.text.as_ref().map(|text| load.text(text, &mut take)).transpose()?;
+        Ok(CandleTowers { image: load.image(&plan.image, &mut take)?, text, device: device.clone(), dtype })
     }
 
     /// Pixels f32 [n, 3, side, side] to what comes out of the first `layers` layers, [n, tokens, width].
@@ -208,9 +283,15 @@ impl CandleTowers {
             .permute(&[0, 2, 4, 1, 3, 5][..])?
             .reshape((n, across * across, 3 * patch * patch))?;
         let patches = self.image.patches.forward(&patches)?;
-        let class = self.image.class.broadcast_as((n, 1, patches.dim(2)?))?;
-        let x = Tensor::cat(&[&class, &patches], 1)?.broadcast_add(&self.image.positions)?;
-        let mut x = self.image.first.apply(&x)?;
+        let tokens = match &self.image.class {
+            Some(class) => Tensor::cat(&[&class.broadcast_as((n, 1, patches.dim(2)?))?, &patches], 1)?,
+            None => patches,
+        };
+        let x = tokens.broadcast_add(&self.image.positions)?;
+        let mut x = match &self.image.first {
+            Some(first) => first.apply(&x)?,
+            None => x,
+        };
         for block in &self.image.blocks[..layers] {
             x = block.forward(&x, None)?;
         }
@@ -220,38 +301,48 @@ impl CandleTowers {
     /// Pixels f32 [n, 3, side, side] to vectors [n, outputs].
     pub fn image(&self, pixels: &Tensor) -> CandleResult<Tensor> {
         let x = self.through(pixels, self.image.blocks.len())?;
-        let class = x.narrow(1, 0, 1)?.squeeze(1)?;
-        self.image.projection.forward(&self.image.last.apply(&class)?)?.to_dtype(DType::F32)
+        if let Head::Attention(pooling) = &self.image.head {
+            return pooling.forward(&self.image.last.apply(&x)?)?.to_dtype(DType::F32);
+        }
+        let class = self.image.last.apply(&x.narrow(1, 0, 1)?.squeeze(1)?)?;
+        match &self.image.head {
+            Head::Projected(projection) => projection.forward(&class)?,
+            Head::Class | Head::Attention(_) => class,
+        }
+        .to_dtype(DType::F32)
     }
 
     /// The patches of pixels f32 [n, 3, side, side] as they come out of layer `block`, [n, patches, width].
     pub fn patches(&self, pixels: &Tensor, block: usize) -> CandleResult<Tensor> {
         let x = self.through(pixels, block + 1)?;
-        x.narrow(1, 1, x.dim(1)? - 1)?.to_dtype(DType::F32)
+        let class = usize::from(self.image.class.is_some());
+        x.narrow(1, class, x.dim(1)? - class)?.to_dtype(DType::F32)
     }
 
-    /// Texts, each from begin to end token, to vectors [n, outputs]. What pads a shorter text needs no mask:
-    /// under the causal one it cannot reach the end token.
+    /// Texts, each as the text tower of its kind takes them, to vectors [n, outputs]. What pads a shorter text
+    /// of a causal tower needs no mask: it cannot reach the end token.
     pub fn text(&self, texts: &[&[u32]]) -> CandleResult<Tensor> {
+        let Some(tower) = &self.text else { candle_core::bail!("there is no text tower") };
         let longest = texts.iter().map(|text| text.len()).max().unwrap_or(1);
         let mut ids = Vec::with_capacity(texts.len() * longest);
         let mut places = Vec::with_capacity(texts.len());
         for text in texts {
-            places.push((ids.len() + end(text)) as u32); // at most 256 texts of 1,024 tokens
+            let place = if tower.causal { end(text) } else { longest - 1 };
+            places.push((ids.len() + place) as u32); // at most 256 texts of 1,024 tokens
             ids.extend_from_slice(text);
             ids.resize(ids.len() + longest - text.len(), 0);
         }
         let ids = Tensor::new(ids, &self.device)?;
-        let width = self.text.tokens.dim(D::Minus1)?;
-        let tokens = self.text.tokens.index_select(&ids, 0)?.reshape((texts.len(), longest, width))?;
-        let mut x = tokens.broadcast_add(&self.text.positions.narrow(0, 0, longest)?)?;
-        let mask = self.causal_mask(longest)?;
-        for block in &self.text.blocks {
-            x = block.forward(&x, Some(&mask))?;
+        let width = tower.tokens.dim(D::Minus1)?;
+        let tokens = tower.tokens.index_select(&ids, 0)?.reshape((texts.len(), longest, width))?;
+        let mut x = tokens.broadcast_add(&tower.positions.narrow(0, 0, longest)?)?;
+        let mask = if tower.causal { Some(self.causal_mask(longest)?) } else { None };
+        for block in &tower.blocks {
+            x = block.forward(&x, mask.as_ref())?;
         }
         let places = Tensor::new(places, &self.device)?;
         let pooled = x.reshape((texts.len() * longest, width))?.index_select(&places, 0)?;
-        self.text.projection.forward(&self.text.last.apply(&pooled)?)?.to_dtype(DType::F32)
+        tower.projection.forward(&tower.last.apply(&pooled)?)?.to_dtype(DType::F32)
     }
 
     fn causal_mask(&self, length: usize) -> CandleResult<Tensor> {
@@ -266,48 +357,107 @@ impl CandleTowers {
 mod tests {
     use std::collections::HashMap;
 
+    use candle_core::Device;
     use rand::{Rng, SeedableRng, rngs::SmallRng};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    use super::super::clip::ClipConfig;
+    use super::super::config::ModelConfig;
+    use super::super::vit_cpu::CpuTowers;
     use super::*;
+    use crate::kernels::{Isa, Precision};
 
-    #[test]
-    fn half_precision_gives_the_vectors_of_f32_within_the_gate() {
-        let tower = json!({"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_hidden_layers": 3,
-            "image_size": 40, "patch_size": 8, "vocab_size": 16, "max_position_embeddings": 8});
-        let config =
-            json!({"model_type": "clip", "projection_dim": 16, "text_config": tower, "vision_config": tower});
-        let config = ClipConfig::parse(config.to_string().as_bytes()).unwrap();
-        let mut rng = SmallRng::seed_from_u64(2);
-        let mut weights: HashMap<String, Vec<f32>> = HashMap::new();
+    fn weights(config: &ModelConfig) -> HashMap<String, Vec<f32>> {
+        let mut rng = SmallRng::seed_from_u64(1);
+        let mut all = HashMap::new();
         for (name, shape) in config.layout().tensors {
-            let inputs = shape.iter().skip(1).product::<usize>() as f32;
-            let spread = if shape.len() > 1 { (3.0 / inputs).sqrt() } else { 0.5 };
-            let count = shape.iter().product();
-            weights.insert(name, (0..count).map(|_| rng.random_range(-spread..spread)).collect());
+            let spread = match shape.len() {
+                1 => 0.2,
+                _ => (3.0 / shape[1..].iter().product::<usize>() as f32).sqrt(),
+            };
+            let middle = if name.contains("norm") && name.ends_with("weight") { 1.0 } else { 0.0 };
+            let count = shape.iter().product::<usize>();
+            let values = (0..count).map(|_| middle + rng.random_range(-spread..spread)).collect();
+            all.insert(name, values);
         }
-        let towers = |dtype| {
-            CandleTowers::new(&config.plan(), &Device::Cpu, dtype, |name: &str| Ok(weights[name].clone()))
-                .unwrap()
-        };
-        let (whole, half) = (towers(DType::F32), towers(DType::F16));
-        let pixels: Vec<f32> = (0..2 * 3 * 40 * 40).map(|_| rng.random_range(-2.0..2.0)).collect();
-        let pixels = Tensor::from_slice(&pixels, (2, 3, 40, 40), &Device::Cpu).unwrap();
-        let texts: [&[u32]; 2] = [&[1, 5, 7, 15], &[1, 2, 3, 4, 5, 6, 15]];
-        let vectors = |towers: &CandleTowers| {
-            let mut all = towers.image(&pixels).unwrap().to_vec2::<f32>().unwrap();
-            all.extend(towers.text(&texts).unwrap().to_vec2::<f32>().unwrap());
-            all
-        };
-        let (expected, found) = (vectors(&whole), vectors(&half));
-        assert_ne!(expected, found);
-        for (a, b) in expected.iter().zip(&found) {
+        all
+    }
+
+    fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+        assert_eq!(a.len(), b.len());
+        a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    }
+
+    /// Half precision gives the vectors of f32 within the gate, and not the same.
+    fn assert_alike(whole: &Tensor, half: &Tensor) {
+        let (whole, half) = (whole.to_vec2::<f32>().unwrap(), half.to_vec2::<f32>().unwrap());
+        assert_ne!(whole, half);
+        for (a, b) in whole.iter().zip(&half) {
             let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
             let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
             assert!(cosine >= 0.999, "{cosine}");
         }
-        let patches = half.patches(&pixels, 1).unwrap();
-        assert_eq!((patches.dims(), patches.dtype()), (&[2, 25, 64][..], DType::F32));
+    }
+
+    fn values(tensor: &Tensor) -> Vec<f32> {
+        tensor.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    /// By the kernels and by candle: vectors, and the patches of every layer that gives them.
+    fn compare(config: &Value, side: usize, texts: &[&[u32]]) {
+        let config = ModelConfig::parse(config.to_string().as_bytes(), side).unwrap();
+        let (plan, weights) = (config.plan().unwrap(), weights(&config));
+        let take = |name: &str| Ok(weights[name].clone());
+        let own = CpuTowers::new(&plan, Isa::best(), Precision::F32, 2, take).unwrap();
+        let candle = CandleTowers::new(&plan, &Device::Cpu, DType::F32, take).unwrap();
+        let half = CandleTowers::new(&plan, &Device::Cpu, DType::F16, take).unwrap();
+        let mut rng = SmallRng::seed_from_u64(2);
+        let pixels: Vec<f32> = (0..3 * 3 * side * side).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let tensor = Tensor::from_slice(&pixels, (3, 3, side, side), &Device::Cpu).unwrap();
+        for block in 0..plan.image.readable() {
+            let far = largest_difference(
+                &own.patches(&pixels, block),
+                &values(&candle.patches(&tensor, block).unwrap()),
+            );
+            assert!(far < 1e-3, "{config:?} layer {block}: {far}");
+        }
+        let far = largest_difference(&own.image(&pixels), &values(&candle.image(&tensor).unwrap()));
+        assert!(far < 1e-3, "{config:?} image: {far}");
+        assert_alike(&candle.image(&tensor).unwrap(), &half.image(&tensor).unwrap());
+        assert_eq!(half.patches(&tensor, 0).unwrap().dtype(), DType::F32);
+        if plan.text.is_some() {
+            let far = largest_difference(&own.text(texts), &values(&candle.text(texts).unwrap()));
+            assert!(far < 1e-3, "{config:?} text: {far}");
+            assert_alike(&candle.text(texts).unwrap(), &half.text(texts).unwrap());
+        }
+    }
+
+    fn tower(activation: &str) -> Value {
+        json!({"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_hidden_layers": 4,
+            "image_size": 44, "patch_size": 8, "vocab_size": 16, "max_position_embeddings": 8, "hidden_act": activation})
+    }
+
+    #[test]
+    fn a_clip_by_candle_is_that_by_the_kernels() {
+        for activation in ["quick_gelu", "gelu"] {
+            let tower = tower(activation);
+            let config = json!({"model_type": "clip", "projection_dim": 24, "text_config": tower, "vision_config": tower});
+            compare(&config, 44, &[&[1, 2, 15], &[1, 15], &[3, 4, 5, 6, 7, 8, 9, 15]]);
+        }
+    }
+
+    #[test]
+    fn a_siglip_by_candle_is_that_by_the_kernels() {
+        let tower = tower("gelu_pytorch_tanh");
+        let config = json!({"model_type": "siglip", "text_config": tower, "vision_config": tower});
+        compare(&config, 44, &[&[3, 4, 1, 1, 1, 1, 1, 1], &[9, 8, 7, 6, 5, 4, 3, 1]]);
+    }
+
+    #[test]
+    fn a_dinov2_by_candle_is_that_by_the_kernels() {
+        let mut config = tower("gelu");
+        config["model_type"] = json!("dinov2");
+        for side in [44, 30, 60] {
+            compare(&config, side, &[]);
+        }
     }
 }

@@ -6,23 +6,25 @@
 use parking_lot::Mutex;
 
 use super::config::TowerShape;
-use super::vit::{Block, Matrix, Plan, Take, end};
+use super::vit::{Block, Head as HeadWeights, ImagePlan, Matrix, Plan, Take, TextPlan, end};
 use crate::error::Result;
 use crate::kernels::{
-    Activation, Dense, Encoder, EncoderScratch, Isa, LayerWeights, Linear, Norm, Order, Pool, Precision,
-    Scratch, Shape, Then,
+    Activation, AttentionPooling, Dense, Encoder, EncoderScratch, Isa, LayerWeights, Linear, Norm, Order,
+    Pool, PoolingWeights, Precision, Scratch, Shape, Then,
 };
 
 /// Rows that pass through the layers together: of 768 numbers 1.5 MB as f32, half of that between layers.
 const MAX_ROWS: usize = 512;
 const PLAIN: Then = Then { activation: Activation::None, add: false };
 
-/// Both towers.
+/// The towers of a model.
 pub(super) struct CpuTowers {
     isa: Isa,
     pool: Pool,
-    text: Text,
+    /// `None` where it embeds pictures only.
+    text: Option<Text>,
     image: Image,
+    outputs: usize,
     state: Mutex<State>,
 }
 
@@ -30,6 +32,8 @@ struct Text {
     encoder: Encoder,
     width: usize,
     epsilon: f32,
+    /// Whether a text ends at its end token, or fills its context and is pooled at its last place.
+    causal: bool,
     /// [vocabulary, width] and [context, width].
     tokens: Vec<f32>,
     positions: Vec<f32>,
@@ -39,17 +43,43 @@ struct Text {
 
 struct Image {
     encoder: Encoder,
+    layers: usize,
     width: usize,
     epsilon: f32,
     side: usize,
     patch: usize,
     patches: Linear,
-    /// `[width]`, and [patches + 1, width].
+    /// `[width]` or nothing, and [tokens, width].
     class: Vec<f32>,
     positions: Vec<f32>,
-    first: Norm,
+    first: Option<Norm>,
     last: Norm,
-    projection: Linear,
+    head: Head,
+}
+
+enum Head {
+    Class,
+    Projected(Linear),
+    Attention(Box<AttentionPooling>),
+}
+
+impl Text {
+    /// The last place of a text that counts.
+    fn end(&self, text: &[u32]) -> usize {
+        if self.causal { end(text) } else { text.len().saturating_sub(1) }
+    }
+}
+
+impl Image {
+    /// Class token and patches.
+    fn tokens(&self) -> usize {
+        self.positions.len() / self.width
+    }
+
+    /// Pictures that pass through the layers together.
+    fn part(&self) -> usize {
+        (MAX_ROWS / self.tokens()).max(1)
+    }
 }
 
 /// Memory that runs use again.
@@ -68,12 +98,13 @@ fn dense(layer: &Matrix, inputs: usize) -> Dense<'_> {
     Dense { weight: &layer.weight, bias: &layer.bias, inputs }
 }
 
-/// The layers of a tower, packed as they are read.
+/// The layers of a tower, packed as they are read; with `all_rows` the last one too gives all rows.
 fn layers(
     isa: Isa,
     precision: Precision,
     shape: &TowerShape,
     causal: bool,
+    all_rows: bool,
     mut block: impl FnMut(usize) -> Result<Block>,
 ) -> Result<Encoder> {
     let TowerShape { width, mlp_width, heads, activation, epsilon, .. } = *shape;
@@ -91,7 +122,7 @@ fn layers(
             norm1: block.norm1,
             norm2: block.norm2,
         };
-        encoder.push(precision, weights, layer + 1 == shape.layers);
+        encoder.push(precision, weights, layer + 1 == shape.layers && !all_rows);
     }
     Ok(encoder)
 }
@@ -105,88 +136,66 @@ impl CpuTowers {
         threads: usize,
         mut take: impl Take,
     ) -> Result<CpuTowers> {
-        // The first and the last product see raw pixels and make the vector: bytes are too coarse for them.
-        let ends = if precision == Precision::Int8 { Precision::Bf16 } else { precision };
-        let ending = |layer: &Matrix, inputs: usize| Linear::new(isa, ends, &[dense(layer, inputs)]);
-        let (of_text, shape) = (&plan.text, &plan.text.shape);
-        let encoder = layers(isa, precision, shape, true, |layer| of_text.block(layer, &mut take))?;
-        let weights = of_text.weights(&mut take)?;
-        let text = Text {
-            encoder,
-            width: shape.width,
-            epsilon: shape.epsilon,
-            tokens: weights.tokens,
-            positions: weights.positions,
-            last: weights.last,
-            projection: ending(&weights.projection, shape.width),
-        };
-        let (of_image, shape) = (&plan.image, &plan.image.shape);
-        let encoder = layers(isa, precision, shape, false, |layer| of_image.block(layer, &mut take))?;
-        let weights = of_image.weights(&mut take)?;
-        let image = Image {
-            encoder,
-            width: shape.width,
-            epsilon: shape.epsilon,
-            side: of_image.side,
-            patch: of_image.patch,
-            patches: ending(&weights.patches, 3 * of_image.patch.pow(2)),
-            class: weights.class,
-            positions: weights.positions,
-            first: weights.first,
-            last: weights.last,
-            projection: ending(&weights.projection, shape.width),
-        };
-        Ok(CpuTowers { isa, pool: Pool::new(threads)?, text, image, state: Mutex::new(State::default()) })
+        let pack = Pack { isa, precision };
+        let text = plan.text.as_ref().map(|text| pack.text(text, &mut take)).transpose()?;
+        let image = pack.image(&plan.image, &mut take)?;
+        let (pool, state) = (Pool::new(threads)?, Mutex::new(State::default()));
+        Ok(CpuTowers { isa, pool, text, image, outputs: plan.outputs, state })
     }
 
-    /// Pictures f32 [n, 3, side, side] to vectors [n, projection], one behind the other.
+    /// Pictures f32 [n, 3, side, side] to vectors [n, outputs], one behind the other.
     pub fn image(&self, pixels: &[f32]) -> Vec<f32> {
         let tower = &self.image;
         let picture = 3 * tower.side * tower.side;
-        let mut vectors = vec![0f32; pixels.len() / picture * tower.projection.outputs()];
-        let rows = (tower.side / tower.patch).pow(2) + 1;
-        let part = (MAX_ROWS / rows).max(1);
+        let mut vectors = vec![0f32; pixels.len() / picture * self.outputs];
+        let part = tower.part();
         let mut state = self.state.lock();
-        for (pixels, vectors) in
-            pixels.chunks(part * picture).zip(vectors.chunks_mut(part * tower.projection.outputs()))
-        {
+        for (pixels, vectors) in pixels.chunks(part * picture).zip(vectors.chunks_mut(part * self.outputs)) {
             self.pictures(&mut state, pixels, vectors);
         }
         vectors
     }
 
     /// The patches of pictures f32 [n, 3, side, side] as they come out of layer `block`, [n, rows, columns,
-    /// width]; `block` is that of none but the last layer.
+    /// width]; `block` is below [`ImagePlan::readable`].
     pub fn patches(&self, pixels: &[f32], block: usize) -> Vec<f32> {
-        let Image { width, side, patch, ref encoder, .. } = self.image;
-        let rows = (side / patch).pow(2) + 1;
-        let part = (MAX_ROWS / rows).max(1) * 3 * side * side;
+        let Image { width, side, ref encoder, ref class, .. } = self.image;
+        let tokens = self.image.tokens();
+        let part = self.image.part() * 3 * side * side;
         let mut state = self.state.lock();
-        let mut found = Vec::with_capacity(pixels.len() / (3 * side * side) * (rows - 1) * width);
+        let mut found = Vec::with_capacity(pixels.len() / (3 * side * side) * tokens * width);
         for pixels in pixels.chunks(part) {
             self.begin(&mut state, pixels);
             let State { encoder: scratch, stream, lengths, .. } = &mut *state;
             encoder.run_first(block + 1, &self.pool, scratch, stream, lengths);
-            for picture in stream.chunks_exact(rows * width) {
-                found.extend_from_slice(&picture[width..]);
+            for picture in stream.chunks_exact(tokens * width) {
+                found.extend_from_slice(&picture[class.len()..]);
             }
         }
         found
     }
 
     fn pictures(&self, state: &mut State, pixels: &[f32], vectors: &mut [f32]) {
-        let width = self.image.width;
+        let Image { width, epsilon, ref encoder, ref last, ref head, .. } = self.image;
         self.begin(state, pixels);
-        let State { scratch, encoder, stream, picked, lengths, places, .. } = state;
+        let State { scratch, encoder: memory, stream, picked, lengths, places, .. } = state;
+        if let Head::Attention(pooling) = head {
+            encoder.run_first(self.image.layers, &self.pool, memory, stream, lengths);
+            last.apply(self.isa, epsilon, stream);
+            return pooling.run(&self.pool, scratch, stream, self.image.tokens(), vectors);
+        }
         places.clear();
         places.resize(lengths.len(), 0);
         picked.resize(lengths.len() * width, 0.0);
-        self.image.encoder.run(&self.pool, encoder, stream, lengths, places, picked);
-        self.image.last.apply(self.isa, self.image.epsilon, picked);
-        self.image.projection.forward(&self.pool, scratch, picked, PLAIN, vectors);
+        encoder.run(&self.pool, memory, stream, lengths, places, picked);
+        last.apply(self.isa, epsilon, picked);
+        match head {
+            Head::Projected(projection) => projection.forward(&self.pool, scratch, picked, PLAIN, vectors),
+            Head::Class | Head::Attention(_) => vectors.copy_from_slice(picked),
+        }
     }
 
-    /// Pictures to what enters the first layer: the class token and the patches of each.
+    /// Pictures to what enters the first layer: the class token, if there is one, and the patches of each.
     fn begin(&self, state: &mut State, pixels: &[f32]) {
         let Image { width, side, patch, .. } = self.image;
         let across = side / patch;
@@ -210,39 +219,42 @@ impl CpuTowers {
             stream.extend_from_slice(patches);
             stream[from..].iter_mut().zip(&self.image.positions).for_each(|(x, p)| *x += p);
         }
-        self.image.first.apply(self.isa, self.image.epsilon, stream);
+        if let Some(first) = &self.image.first {
+            first.apply(self.isa, self.image.epsilon, stream);
+        }
         lengths.clear();
-        lengths.resize(count, across * across + 1);
+        lengths.resize(count, self.image.tokens());
     }
 
-    /// Texts, each from begin to end token, to vectors [n, projection], one behind the other.
+    /// Texts, each as the text tower of its kind takes them, to vectors [n, outputs], one behind the other;
+    /// nothing without a text tower.
     pub fn text(&self, texts: &[&[u32]]) -> Vec<f32> {
-        let outputs = self.text.projection.outputs();
-        let mut vectors = vec![0f32; texts.len() * outputs];
+        let Some(tower) = &self.text else { return Vec::new() };
+        let mut vectors = vec![0f32; texts.len() * self.outputs];
         let mut state = self.state.lock();
         let mut done = 0;
         while done < texts.len() {
             let mut rows = 0;
             let fitting = texts[done..].iter().take_while(|text| {
-                rows += end(text) + 1;
+                rows += tower.end(text) + 1;
                 rows <= MAX_ROWS
             });
             let count = fitting.count().max(1);
-            let vectors = &mut vectors[done * outputs..(done + count) * outputs];
-            self.texts(&mut state, &texts[done..done + count], vectors);
+            let vectors = &mut vectors[done * self.outputs..(done + count) * self.outputs];
+            self.texts(tower, &mut state, &texts[done..done + count], vectors);
             done += count;
         }
         vectors
     }
 
-    fn texts(&self, state: &mut State, texts: &[&[u32]], vectors: &mut [f32]) {
-        let Text { width, tokens, positions, .. } = &self.text;
+    fn texts(&self, tower: &Text, state: &mut State, texts: &[&[u32]], vectors: &mut [f32]) {
+        let Text { width, tokens, positions, .. } = tower;
         let State { scratch, encoder, stream, picked, lengths, places, .. } = state;
         stream.clear();
         lengths.clear();
         places.clear();
         for text in texts {
-            let end = end(text);
+            let end = tower.end(text);
             for (token, position) in text[..=end].iter().zip(positions.chunks_exact(*width)) {
                 let token = &tokens[*token as usize * width..][..*width];
                 stream.extend(token.iter().zip(position).map(|(t, p)| t + p));
@@ -251,8 +263,85 @@ impl CpuTowers {
             places.push(end);
         }
         picked.resize(texts.len() * width, 0.0);
-        self.text.encoder.run(&self.pool, encoder, stream, lengths, places, picked);
-        self.text.last.apply(self.isa, self.text.epsilon, picked);
-        self.text.projection.forward(&self.pool, scratch, picked, PLAIN, vectors);
+        tower.encoder.run(&self.pool, encoder, stream, lengths, places, picked);
+        tower.last.apply(self.isa, tower.epsilon, picked);
+        tower.projection.forward(&self.pool, scratch, picked, PLAIN, vectors);
+    }
+}
+
+/// How weights are packed.
+struct Pack {
+    isa: Isa,
+    precision: Precision,
+}
+
+impl Pack {
+    /// The first and the last product see raw pixels and make the vector: bytes are too coarse for them.
+    fn ends(&self) -> Precision {
+        if self.precision == Precision::Int8 { Precision::Bf16 } else { self.precision }
+    }
+
+    fn ending(&self, layer: &Matrix, inputs: usize) -> Linear {
+        Linear::new(self.isa, self.ends(), &[dense(layer, inputs)])
+    }
+
+    fn text(&self, plan: &TextPlan, take: &mut impl Take) -> Result<Text> {
+        let shape = &plan.shape;
+        let block = |layer| plan.block(layer, take);
+        let encoder = layers(self.isa, self.precision, shape, plan.causal, false, block)?;
+        let weights = plan.weights(take)?;
+        Ok(Text {
+            encoder,
+            width: shape.width,
+            epsilon: shape.epsilon,
+            causal: plan.causal,
+            tokens: weights.tokens,
+            positions: weights.positions,
+            last: weights.last,
+            projection: self.ending(&weights.projection, shape.width),
+        })
+    }
+
+    fn image(&self, plan: &ImagePlan, take: &mut impl Take) -> Result<Image> {
+        let shape = &plan.shape;
+        let all_rows = plan.readable() == shape.layers;
+        let block = |layer| plan.block(layer, take);
+        let encoder = layers(self.isa, self.precision, shape, false, all_rows, block)?;
+        let weights = plan.weights(take)?;
+        let head = match weights.head {
+            HeadWeights::Class => Head::Class,
+            HeadWeights::Projected(projection) => Head::Projected(self.ending(&projection, shape.width)),
+            HeadWeights::Attention(head) => {
+                let weights = PoolingWeights {
+                    probe: &head.probe,
+                    query: dense(&head.query, shape.width),
+                    key: dense(&head.key, shape.width),
+                    value: dense(&head.value, shape.width),
+                    output: dense(&head.output, shape.width),
+                    norm: head.norm,
+                    up: dense(&head.up, shape.width),
+                    down: dense(&head.down, shape.mlp_width),
+                };
+                let (isa, ends) = (self.isa, self.ends());
+                let TowerShape { heads, epsilon, activation, .. } = *shape;
+                Head::Attention(Box::new(AttentionPooling::new(
+                    isa, ends, heads, epsilon, activation, weights,
+                )))
+            }
+        };
+        Ok(Image {
+            encoder,
+            layers: shape.layers,
+            width: shape.width,
+            epsilon: shape.epsilon,
+            side: plan.side,
+            patch: plan.patch,
+            patches: self.ending(&weights.patches, 3 * plan.patch.pow(2)),
+            class: weights.class,
+            positions: weights.positions,
+            first: weights.first,
+            last: weights.last,
+            head,
+        })
     }
 }

@@ -19,6 +19,7 @@ mod float;
 mod isa;
 mod linear;
 mod math;
+mod pooling;
 mod rows;
 mod team;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod tests;
 pub use encoder::{Encoder, EncoderScratch, LayerWeights, Norm, Order, Shape};
 pub use isa::Isa;
 pub use linear::{Dense, Linear, Scratch, Then};
+pub use pooling::{AttentionPooling, PoolingWeights};
 pub use team::{MAX_THREADS, Pool, Team};
 
 /// The numbers that a product is made of. Sums are f32 or exact, and everything between products is f32.

@@ -101,7 +101,13 @@ fn layers_side_by_side_are_the_layers_one_by_one_with_their_activation() {
     let (one, two) = (Dense { weight: &one, bias: &[], inputs }, Dense { weight: &two, bias: &bias, inputs });
     let pool = Pool::new(2).unwrap();
     for isa in Isa::available() {
-        for activation in [Activation::None, Activation::QuickGelu, Activation::Gelu, Activation::Relu6] {
+        for activation in [
+            Activation::None,
+            Activation::QuickGelu,
+            Activation::Gelu,
+            Activation::GeluTanh,
+            Activation::Relu6,
+        ] {
             let run = |layers: &[Dense]| {
                 let packed = Linear::new(isa, Precision::F32, layers);
                 let mut out = vec![0.0; 5 * packed.outputs()];
