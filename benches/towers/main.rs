@@ -1,5 +1,5 @@
 //! Our towers in the bench of `run`: one process, which answers commands as `peers.py` does.
-//! `towers DIRECTORY f32|bf16|int8`; `LOOKALIKE_KERNELS` bounds the instruction set.
+//! `towers DIRECTORY f32|bf16|f16|int8 [cpu|cuda|metal]`; `LOOKALIKE_KERNELS` bounds the instruction set.
 
 // A bench fails by panicking.
 #![allow(missing_docs, clippy::unwrap_used)]
@@ -36,11 +36,17 @@ impl Inputs {
 
     fn run(&self, towers: &Towers, tower: &str, batch: usize, length: usize) -> Vec<Vec<f32>> {
         if tower == "image" {
-            return towers.embed_pixels(&self.pixels[..batch * 3 * SIDE * SIDE]).unwrap();
+            let wanted = batch * 3 * SIDE * SIDE;
+            if wanted > self.pixels.len() {
+                let again: Vec<f32> = self.pixels.iter().copied().cycle().take(wanted).collect();
+                return towers.embed_pixels(&again).unwrap();
+            }
+            return towers.embed_pixels(&self.pixels[..wanted]).unwrap();
         }
         let texts: Vec<Vec<u32>> = self
             .ids
             .chunks(CONTEXT)
+            .cycle()
             .take(batch)
             .map(|ids| ids[..length - 1].iter().copied().chain([END]).collect())
             .collect();
@@ -49,13 +55,12 @@ impl Inputs {
     }
 }
 
-fn towers(folder: &str, precision: Precision) -> Towers {
+fn towers(folder: &str, precision: Precision, device: &Device) -> Towers {
     let config = std::fs::read(format!("{folder}/config.json")).unwrap();
     let config = ModelConfig::parse(&config, SIDE).unwrap();
     let path = format!("{folder}/model.safetensors");
     let mut tensors: HashMap<String, Tensor> = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
-    Towers::with_precision(&config, &Device::Cpu, precision, |name, _| Ok(tensors.remove(name).unwrap()))
-        .unwrap()
+    Towers::with_precision(&config, device, precision, |name, _| Ok(tensors.remove(name).unwrap())).unwrap()
 }
 
 /// Resident megabytes of this process.
@@ -67,16 +72,22 @@ fn memory() -> f64 {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
-    let [folder, precision] = arguments.as_slice() else {
+    let [folder, precision, device @ ..] = arguments.as_slice() else {
         println!("not run: this is a part of benches/towers/run");
         return;
     };
+    let device = match device.first().map_or("cpu", String::as_str) {
+        "cuda" => Device::new_cuda(0).unwrap(),
+        "metal" => Device::new_metal(0).unwrap(),
+        _ => Device::Cpu,
+    };
     let precision = match precision.as_str() {
         "bf16" => Precision::Bf16,
+        "f16" => Precision::F16,
         "int8" => Precision::Int8,
         _ => Precision::F32,
     };
-    let towers = towers(folder, precision);
+    let towers = towers(folder, precision, &device);
     lookalike::allocator::give_back();
     let inputs = Inputs::read(folder);
     println!("{}", json!({"ready": "lookalike"}));

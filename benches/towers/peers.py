@@ -1,6 +1,7 @@
 """One peer, one process: makes a session and answers commands on its standard input.
 
     python peers.py onnxruntime-f32|onnxruntime-int8|openvino-f32|openvino-bf16|openvino-int8 DIRECTORY THREADS
+    python peers.py pytorch-f32|pytorch-f16 DIRECTORY THREADS cpu|cuda|metal
 
 A command is `TOWER BATCH LENGTH SECONDS`, with TOWER image or text and LENGTH the tokens of a text; the answer is
 a line of JSON: the median of the seconds a batch took, and resident memory. `vectors TOWER LENGTH` answers
@@ -24,9 +25,10 @@ def memory():
 
 
 def inputs(folder, tower, batch, length):
+    rows = np.arange(batch) % 32
     if tower == "image":
-        return np.fromfile(folder / "pixels.f32", np.float32).reshape(32, 3, 224, 224)[:batch]
-    ids = np.fromfile(folder / "ids.u32", np.uint32).reshape(32, -1)[:batch, :length].astype(np.int64)
+        return np.fromfile(folder / "pixels.f32", np.float32).reshape(32, 3, 224, 224)[rows]
+    ids = np.fromfile(folder / "ids.u32", np.uint32).reshape(32, -1)[rows, :length].astype(np.int64)
     ids[:, -1] = END
     return np.ascontiguousarray(ids)
 
@@ -80,10 +82,34 @@ def openvino(folder, precision, threads):
     return session
 
 
+def pytorch(folder, precision, threads, device):
+    import torch
+    from transformers import CLIPModel
+
+    torch.set_num_threads(threads)
+    device, dtype = {"metal": "mps"}.get(device, device), {"f16": torch.float16, "f32": torch.float32}[precision]
+    model = CLIPModel.from_pretrained(folder, attn_implementation="sdpa").to(device, dtype).eval()
+
+    def session(tower):
+        def run(x):
+            # What goes in and comes out crosses the bus on both sides.
+            x = torch.from_numpy(x).to(device)
+            with torch.inference_mode():
+                found = model.get_image_features(x.to(dtype)) if tower == "image" else model.get_text_features(x)
+                return found.float().cpu().numpy()
+
+        return run
+
+    return session
+
+
 def main():
     name, folder, threads = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     library, precision = name.split("-")
-    session = {"onnxruntime": onnxruntime, "openvino": openvino}[library](folder, precision, threads)
+    if library == "pytorch":
+        session = pytorch(folder, precision, threads, sys.argv[4])
+    else:
+        session = {"onnxruntime": onnxruntime, "openvino": openvino}[library](folder, precision, threads)
     sessions = {tower: session(tower) for tower in ("image", "text")}
     print(json.dumps({"ready": name}), flush=True)
     for line in sys.stdin:

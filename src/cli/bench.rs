@@ -36,7 +36,7 @@ pub struct BenchArgs {
     /// Where the model runs: auto, cpu, cuda or metal [default: auto]
     #[arg(long, value_parser = super::parse_device)]
     device: Option<Device>,
-    /// Arithmetic of the towers on the CPU: f32, bf16, int8 or auto [default: f32]
+    /// Numbers that the model calculates with: f32, bf16 or int8 (CPU), f16 (GPU) or auto [default: f32]
     #[arg(long, value_parser = super::parse_precision)]
     precision: Option<Precision>,
     /// Never fetch a model from the hub

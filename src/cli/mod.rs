@@ -110,7 +110,7 @@ struct SettingsArgs {
     /// Where the model runs: auto, cpu, cuda or metal [default: auto]
     #[arg(long, value_parser = parse_device)]
     device: Option<Device>,
-    /// Numbers that the model calculates with: f32, bf16, int8 or auto [default: f32]
+    /// Numbers that the model calculates with: f32, bf16 or int8 (CPU), f16 (GPU) or auto [default: f32]
     #[arg(long, value_parser = parse_precision)]
     precision: Option<Precision>,
     /// Never fetch a model from the hub
@@ -144,7 +144,7 @@ fn parse_device(text: &str) -> Result<Device, String> {
 }
 
 fn parse_precision(text: &str) -> Result<Precision, String> {
-    serde_json::from_value(text.into()).map_err(|_| "use f32, bf16, int8 or auto".to_owned())
+    serde_json::from_value(text.into()).map_err(|_| "use f32, bf16, f16, int8 or auto".to_owned())
 }
 
 impl SettingsArgs {

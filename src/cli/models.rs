@@ -45,7 +45,7 @@ pub fn run(args: &ModelsArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let keys: &[&str] = if *server {
-        &["name", "dimension", "device", "precision", "loaded"]
+        &["name", "dimension", "modalities", "device", "precision", "loaded"]
     } else {
         &["name", "kind", "mib", "place"]
     };
@@ -55,6 +55,7 @@ pub fn run(args: &ModelsArgs) -> anyhow::Result<()> {
         table.add_row(keys.iter().map(|key| match &model[*key] {
             Value::String(text) => text.clone(),
             Value::Null => String::new(),
+            Value::Array(words) => words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
             other => other.to_string(),
         }));
     }

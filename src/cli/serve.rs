@@ -112,6 +112,7 @@ pub fn embed_options(settings: &Settings) -> EmbedOptions {
         precision: match settings.precision {
             config::Precision::F32 => PrecisionChoice::F32,
             config::Precision::Bf16 => PrecisionChoice::Bf16,
+            config::Precision::F16 => PrecisionChoice::F16,
             config::Precision::Int8 => PrecisionChoice::Int8,
             config::Precision::Auto => PrecisionChoice::Auto,
         },

@@ -48,6 +48,8 @@ pub enum Precision {
     F32,
     /// bfloat16, if its vectors are those of f32 within the gate.
     Bf16,
+    /// Half precision, on a GPU, if its vectors are those of f32 within the gate.
+    F16,
     /// Bytes, if their vectors are those of f32 within the gate.
     Int8,
     /// The fastest that this machine has instructions for and that passes the gate.
@@ -68,7 +70,7 @@ pub struct Settings {
     pub model: String,
     /// Where the towers run: `auto`, `cpu`, `cuda` or `metal`.
     pub device: Device,
-    /// The numbers that the towers calculate with: `f32`, `bf16`, `int8` or `auto`.
+    /// The numbers that the towers calculate with: `f32`, `bf16` or `int8` (CPU), `f16` (GPU) or `auto`.
     pub precision: Precision,
     /// Never fetch a model from a hub.
     pub offline: bool,
@@ -99,7 +101,8 @@ pub struct Settings {
     pub max_parallel_calls: usize,
     /// Collection calls that may wait for their turn; more are answered 429.
     pub max_waiting_calls: usize,
-    /// Inputs (texts or pictures) of one tower run.
+    /// Inputs (texts or pictures) of one tower run, at most 256; 0 for what suits the device: 8 on the CPU, on a GPU
+    /// as many as fit in half of its free memory.
     pub max_batch: usize,
     /// Inputs that may wait for the towers; more are answered 429.
     pub embed_queue: usize,
@@ -143,7 +146,7 @@ impl Default for Settings {
             request_timeout_secs: 120,
             max_parallel_calls: 0,
             max_waiting_calls: 1024,
-            max_batch: 8,
+            max_batch: 0,
             embed_queue: 512,
             embed_cache_mib: 64,
             decode_threads: 0,
@@ -254,7 +257,6 @@ impl Settings {
             ("max_upload_mib", self.max_upload_mib),
             ("max_image_mib", self.max_image_mib),
             ("max_image_megapixels", self.max_image_megapixels),
-            ("max_batch", self.max_batch),
             ("embed_queue", self.embed_queue),
             ("decode_memory_mib", self.decode_memory_mib),
             ("max_waiting_calls", self.max_waiting_calls),
@@ -323,7 +325,7 @@ mod tests {
         for (text, named) in [
             ("prot = 1\n", "prot"),
             ("port = \"x\"\n", "port"),
-            ("max_batch = 0\n", "max_batch"),
+            ("max_image_mib = 0\n", "max_image_mib"),
             ("decode_threads = 300\n", "decode_threads"),
             ("embed_cache_mib = -1\n", "embed_cache_mib"),
         ] {

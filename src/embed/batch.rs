@@ -10,7 +10,6 @@
 //! also when the model panics; jobs whose caller has gone are dropped unrun.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -19,8 +18,9 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::Lane;
+use super::runner::Runner;
 use super::towers::Towers;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::metrics::Metrics;
 use crate::preprocess::{Crop, Signature, Transform};
 
@@ -224,7 +224,7 @@ fn take<T>(lane: &mut VecDeque<Job<T>>, max: usize) -> Option<Vec<Job<T>>> {
 /// What the worker thread owns.
 pub(super) struct Worker {
     pub queue: Arc<Queue>,
-    pub towers: Towers,
+    pub towers: Runner<Towers>,
     pub transform: Transform,
     pub max_batch: usize,
     pub max_wait: Duration,
@@ -233,7 +233,7 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Run until the queue is closed.
-    pub fn run(self) {
+    pub fn run(mut self) {
         while let Some((lane, batch)) = self.queue.next_batch(self.max_batch, self.max_wait) {
             let started = Instant::now();
             let (kind, count, average) = match batch {
@@ -242,7 +242,8 @@ impl Worker {
                     jobs.sort_by_key(|job| job.input.len());
                     for group in by_length(jobs) {
                         let ids: Vec<&[u32]> = group.iter().map(|job| job.input.as_slice()).collect();
-                        let result = guarded(|| self.towers.embed_tokens(&ids));
+                        let result =
+                            self.towers.run(ids.len(), |towers, some| towers.embed_tokens(&ids[some]));
                         answer(group, result);
                     }
                     ("text", count, &self.queue.text_micros)
@@ -260,13 +261,18 @@ impl Worker {
                             }
                             Picture::Signature(signature) => {
                                 let levels = self.transform.levels();
-                                let result = guarded(|| Ok(vec![self.towers.signature(signature, levels)?]));
+                                let result = self
+                                    .towers
+                                    .run(1, |towers, _| Ok(vec![towers.signature(signature, levels)?]));
                                 answer(vec![job], result);
                             }
                         }
                     }
                     if !crops.is_empty() {
-                        let result = guarded(|| self.towers.embed_pixels(&pixels));
+                        let picture = 3 * side * side;
+                        let result = self.towers.run(crops.len(), |towers, some| {
+                            towers.embed_pixels(&pixels[some.start * picture..some.end * picture])
+                        });
                         answer(crops, result);
                     }
                     ("picture", count, &self.queue.image_micros)
@@ -295,24 +301,15 @@ fn by_length(jobs: Vec<Job<Vec<u32>>>) -> Vec<Vec<Job<Vec<u32>>>> {
     groups
 }
 
-/// A panic inside a tensor library must not take the worker with it.
-fn guarded(run: impl FnOnce() -> Result<Vec<Vec<f32>>>) -> Result<Vec<Vec<f32>>> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
-        Err(Error::Internal("the model panicked on this batch; details are in the log".into()))
-    })
-}
-
 fn answer<T>(jobs: Vec<Job<T>>, result: Result<Vec<Vec<f32>>>) {
     // A caller that has gone in the meantime makes `send` fail: nothing to do.
     match result {
-        Ok(vectors) if vectors.len() == jobs.len() => {
+        Ok(vectors) => {
             for (job, vector) in jobs.into_iter().zip(vectors) {
                 let _ = job.answer.send(Ok(vector));
             }
         }
-        other => {
-            let error =
-                other.err().unwrap_or_else(|| Error::Internal("the model lost an item of the batch".into()));
+        Err(error) => {
             for job in jobs {
                 let _ = job.answer.send(Err(error.clone()));
             }

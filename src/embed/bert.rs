@@ -11,9 +11,10 @@ use candle_transformers::models::bert::{BertModel, Config as CandleConfig};
 
 use super::config::{MAX_VOCABULARY, Section, TowerDefaults, TowerShape, refuse};
 use crate::error::Result;
+use crate::kernels::Activation;
 
 /// The shapes of the tower.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct BertConfig {
     /// The encoder.
     pub shape: TowerShape,
@@ -28,8 +29,14 @@ pub struct BertConfig {
 impl BertConfig {
     /// Read `text_config`. Absent fields have the defaults of transformers' `BertConfig`.
     pub(super) fn parse(section: &Section) -> Result<BertConfig> {
-        let defaults =
-            TowerDefaults { width: 768, mlp_width: 3072, heads: 12, activation: "gelu", epsilon: 1e-12 };
+        let defaults = TowerDefaults {
+            width: 768,
+            mlp_width: 3072,
+            heads: 12,
+            activations: &[("gelu", Activation::Gelu)],
+            epsilon: 1e-12,
+            any_epsilon: false,
+        };
         section.only("position_embedding_type", &"absolute".into())?;
         section.only("is_decoder", &false.into())?;
         section.only("add_cross_attention", &false.into())?;

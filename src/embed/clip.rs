@@ -1,26 +1,32 @@
-//! CLIP as OpenAI published it: two transformers, its `config.json`, candle's towers. Invariant: a
-//! config that parses describes exactly the computation that is carried out; every tensor it needs
-//! is in [`ClipConfig::layout`].
+//! CLIP as OpenAI and, with another activation, OpenCLIP published it: two transformers, its `config.json`.
+//! Invariant: a config that parses describes exactly the computation that is carried out; every tensor it
+//! needs is in [`ClipConfig::layout`].
 //!
 //! Absent fields have the defaults of transformers' `CLIPTextConfig` and `CLIPVisionConfig`, since
 //! checkpoints are saved without the fields that equal them.
 
-use std::collections::HashMap;
-
-use candle_core::{DType, Device, Tensor};
-use candle_nn::VarBuilder;
-use candle_transformers::models::clip::{ClipConfig as CandleConfig, ClipModel, text_model, vision_model};
-
-use super::config::{MAX_VOCABULARY, Section, TowerDefaults, TowerShape, parse_root, refuse};
+use super::config::{MAX_VOCABULARY, Section, TowerDefaults, TowerShape, check_patch, parse_root};
+use super::vit::{Family, ImagePlan, Plan, TextPlan, layer_tensors};
 use super::weights::Layout;
 use crate::error::Result;
+use crate::kernels::Activation;
 
 /// Those of the image tower; the text tower is narrower.
-const DEFAULTS: TowerDefaults =
-    TowerDefaults { width: 768, mlp_width: 3072, heads: 12, activation: "quick_gelu", epsilon: 1e-5 };
+const DEFAULTS: TowerDefaults = TowerDefaults {
+    width: 768,
+    mlp_width: 3072,
+    heads: 12,
+    activations: &[
+        ("quick_gelu", Activation::QuickGelu),
+        ("gelu", Activation::Gelu),
+        ("gelu_pytorch_tanh", Activation::GeluTanh),
+    ],
+    epsilon: 1e-5,
+    any_epsilon: true,
+};
 
 /// The shapes of a CLIP model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ClipConfig {
     /// The text tower.
     pub text: TowerShape,
@@ -46,18 +52,13 @@ impl ClipConfig {
     ///
     /// # Errors
     /// `Model` naming the field that is malformed, out of bounds, or asks for something that is not
-    /// implemented (`model_type` other than clip, `hidden_act` other than `quick_gelu`,
-    /// `layer_norm_eps` other than 1e-5, quantised weights).
+    /// implemented (`model_type` other than clip, `hidden_act` other than `quick_gelu`, `gelu` and
+    /// `gelu_pytorch_tanh`, quantised weights).
     pub fn parse(json: &[u8]) -> Result<ClipConfig> {
         let root = parse_root(json, "clip")?;
         let text = Section::new(&root, "text_config", "clip_text_model")?;
         let image = Section::new(&root, "vision_config", "clip_vision_model")?;
-        let channels = image.number("num_channels", 3, 1..=16)?;
-        if channels != 3 {
-            return Err(refuse(format!(
-                "vision_config.num_channels is {channels}; only 3 (RGB) is supported"
-            )));
-        }
+        image.only("num_channels", &3.into())?;
         let end_token = text.number("eos_token_id", 49_407, 0..=MAX_VOCABULARY)?;
         let config = ClipConfig {
             text: text.tower(&TowerDefaults { width: 512, mlp_width: 2048, heads: 8, ..DEFAULTS })?,
@@ -73,12 +74,7 @@ impl ClipConfig {
                 1..=65_536,
             )?,
         };
-        if config.patch_size > config.image_size {
-            return Err(refuse(format!(
-                "vision_config.patch_size {} is larger than image_size {}",
-                config.patch_size, config.image_size
-            )));
-        }
+        check_patch(config.patch_size, config.image_size)?;
         Ok(config)
     }
 
@@ -115,99 +111,23 @@ impl ClipConfig {
         for (name, width) in norms {
             all.extend(["weight", "bias"].map(|part| (format!("{name}.{part}"), vec![width])));
         }
-        for (tower, shape) in [("text_model", text), ("vision_model", image)] {
-            for layer in 0..shape.layers {
-                let (w, m) = (shape.width, shape.mlp_width);
-                let square = |name: &'static str| (name, vec![w, w], w);
-                let blocks = [
-                    square("self_attn.q_proj"),
-                    square("self_attn.k_proj"),
-                    square("self_attn.v_proj"),
-                    square("self_attn.out_proj"),
-                    ("mlp.fc1", vec![m, w], m),
-                    ("mlp.fc2", vec![w, m], w),
-                    ("layer_norm1", vec![w], w),
-                    ("layer_norm2", vec![w], w),
-                ];
-                for (name, weight, bias) in blocks {
-                    let prefix = format!("{tower}.encoder.layers.{layer}.{name}");
-                    all.push((format!("{prefix}.weight"), weight));
-                    all.push((format!("{prefix}.bias"), vec![bias]));
-                }
-            }
-        }
+        all.extend(layer_tensors("text_model", text));
+        all.extend(layer_tensors("vision_model", image));
         all
     }
 
-    /// The same shapes for candle's towers.
-    fn to_candle(&self) -> CandleConfig {
-        CandleConfig {
-            text_config: text_model::ClipTextConfig {
-                vocab_size: self.vocabulary,
-                embed_dim: self.text.width,
-                activation: text_model::Activation::QuickGelu,
-                intermediate_size: self.text.mlp_width,
-                max_position_embeddings: self.context_length,
-                pad_with: None,
-                num_hidden_layers: self.text.layers,
-                num_attention_heads: self.text.heads,
-                projection_dim: self.projection,
+    /// The same shapes for what runs them.
+    pub(super) fn plan(&self) -> Plan {
+        Plan {
+            image: ImagePlan {
+                family: Family::Clip,
+                shape: self.image.clone(),
+                side: self.image_size,
+                patch: self.patch_size,
             },
-            vision_config: vision_model::ClipVisionConfig {
-                embed_dim: self.image.width,
-                activation: text_model::Activation::QuickGelu,
-                intermediate_size: self.image.mlp_width,
-                num_hidden_layers: self.image.layers,
-                num_attention_heads: self.image.heads,
-                projection_dim: self.projection,
-                num_channels: 3,
-                image_size: self.image_size,
-                patch_size: self.patch_size,
-            },
-            logit_scale_init_value: 2.6592, // not used for embeddings
-            image_size: self.image_size,
+            text: Some(TextPlan { shape: self.text.clone(), causal: true }),
+            outputs: self.projection,
         }
-    }
-}
-
-/// candle's CLIP with checked weights.
-pub(super) struct ClipTowers {
-    model: ClipModel,
-    /// The model's own image tower, which it does not show; of the same tensors.
-    image: vision_model::ClipVisionTransformer,
-}
-
-impl ClipTowers {
-    /// `tensors` holds what [`ClipConfig::layout`] names, on `device`.
-    pub fn new(
-        config: &ClipConfig,
-        device: &Device,
-        tensors: HashMap<String, Tensor>,
-    ) -> candle_core::Result<ClipTowers> {
-        let builder = VarBuilder::from_tensors(tensors, DType::F32, device);
-        let shapes = config.to_candle();
-        let image =
-            vision_model::ClipVisionTransformer::new(builder.pp("vision_model"), &shapes.vision_config)?;
-        Ok(ClipTowers { model: ClipModel::new(builder, &shapes)?, image })
-    }
-
-    /// Pixels f32 [n, 3, side, side] to vectors [n, projection].
-    pub fn image(&self, pixels: &Tensor) -> candle_core::Result<Tensor> {
-        self.model.get_image_features(pixels)
-    }
-
-    /// The patches of pixels f32 [n, 3, side, side] as they come out of layer `block`, [n, patches, width].
-    pub fn patches(&self, pixels: &Tensor, block: usize) -> candle_core::Result<Tensor> {
-        match self.image.output_hidden_states(pixels)?.get(block) {
-            Some(tokens) => tokens.narrow(1, 1, tokens.dim(1)? - 1),
-            None => candle_core::bail!("there is no layer {block}"),
-        }
-    }
-
-    /// Ids u32 [n, length] to vectors [n, projection]. The padding behind a text needs no mask:
-    /// under the causal one it cannot reach the end token, and id 0 is never pooled.
-    pub fn text(&self, ids: &Tensor) -> candle_core::Result<Tensor> {
-        self.model.get_text_features(ids)
     }
 }
 
@@ -250,9 +170,10 @@ mod tests {
         let base = json!({"model_type": "clip", "text_config": {}, "vision_config": {}});
         for (pointer, value, word) in [
             ("/model_type", json!("siglip"), "siglip"),
-            ("/text_config", json!({"hidden_act": "gelu"}), "text_config.hidden_act"),
-            ("/vision_config", json!({"hidden_act": "gelu"}), "vision_config.hidden_act"),
-            ("/vision_config", json!({"layer_norm_eps": 1e-6}), "layer_norm_eps"),
+            ("/text_config", json!({"hidden_act": "relu"}), "text_config.hidden_act"),
+            ("/vision_config", json!({"hidden_act": "silu"}), "vision_config.hidden_act"),
+            ("/vision_config", json!({"layer_norm_eps": 0.0}), "layer_norm_eps"),
+            ("/text_config", json!({"layer_norm_eps": 0.1}), "layer_norm_eps"),
             ("/vision_config", json!({"num_channels": 4}), "num_channels"),
             ("/vision_config", json!({"patch_size": 0}), "patch_size"),
             ("/vision_config", json!({"model_type": "siglip_vision_model"}), "model_type"),

@@ -65,11 +65,58 @@ pub(super) fn open(choice: DeviceChoice) -> Device {
     }
 }
 
+/// Inputs of a run where nothing else is said: on the CPU more do not go faster, and a query waits longer.
+const CPU_BATCH: usize = 8;
+/// And on a GPU, which is idle below and has enough to do at the most.
+const GPU_BATCH: std::ops::RangeInclusive<usize> = 8..=256;
+
+/// Items of a run, where each takes so many bytes.
+pub(super) fn batch(device: &Device, item_bytes: usize) -> usize {
+    if device.is_cpu() { CPU_BATCH } else { fitting(free_bytes(device), item_bytes) }
+}
+
+/// What fits in half of the free memory; the rest is for what is not counted and for others.
+fn fitting(free: Option<usize>, item_bytes: usize) -> usize {
+    let (least, most) = (*GPU_BATCH.start(), *GPU_BATCH.end());
+    free.map_or(least, |free| (free / 2 / item_bytes.max(1)).clamp(least, most))
+}
+
+/// Free memory of a GPU, where it says so.
+#[cfg(feature = "cuda")]
+fn free_bytes(device: &Device) -> Option<usize> {
+    use candle_core::cuda_backend::cudarc::driver::result;
+    // The context is the current one of this thread once the device has been used on it.
+    device.synchronize().ok()?;
+    result::mem_get_info().ok().map(|(free, _)| free)
+}
+
+/// Free memory of a GPU, where it says so.
+#[cfg(not(feature = "cuda"))]
+fn free_bytes(_: &Device) -> Option<usize> {
+    None
+}
+
 /// `cpu`, `cuda` or `metal`.
 pub(super) fn name(device: &Device) -> &'static str {
     match device {
         Device::Cpu => "cpu",
         Device::Cuda(_) => "cuda",
         Device::Metal(_) => "metal",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_as_large_as_half_of_the_free_memory_holds() {
+        assert_eq!(batch(&Device::Cpu, 1), 8);
+        let mega = 1 << 20;
+        assert_eq!(fitting(Some(80 << 30), 4 * mega), 256);
+        assert_eq!(fitting(Some(6 << 30), 94 * mega), 32);
+        assert_eq!(fitting(Some(100 * mega), 94 * mega), 8);
+        assert_eq!(fitting(None, mega), 8);
+        assert_eq!(fitting(Some(usize::MAX), 0), 256);
     }
 }

@@ -18,7 +18,7 @@ const TEXT_PROJECTION: &str = "text_projection.weight";
 const IMAGE_PROJECTION: &str = "visual_projection.weight";
 
 /// The shapes of a dual encoder.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DualConfig {
     /// The text tower.
     pub text: BertConfig,

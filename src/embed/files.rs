@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use hf_hub::api::sync::{ApiBuilder, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 
+use super::config::ModelConfig;
 use super::spec::ModelSpec;
 use super::weights::Checkpoint;
 use crate::error::{Error, Result};
@@ -25,6 +26,7 @@ static BUNDLED_WEIGHTS: &[u8] = include_bytes!("../../models/bundled/model.safet
 /// The contents of the small files and the opened weights.
 pub(super) struct ModelFiles {
     pub config: Vec<u8>,
+    /// Empty where a model embeds pictures only.
     pub tokenizer: Vec<u8>,
     pub preprocessor: Vec<u8>,
     pub checkpoint: Checkpoint,
@@ -44,12 +46,16 @@ pub(super) fn open(spec: &ModelSpec, offline: bool, cache_dir: Option<&Path>) ->
         }),
         _ => {
             let place = Place::open(spec, offline, cache_dir)?;
-            let (config, tokenizer) = (place.file(CONFIG)?, place.file(TOKENIZER)?);
+            let config = small(&place.file(CONFIG)?)?;
+            let tokenizer = match ModelConfig::has_text(&config) {
+                true => small(&place.file(TOKENIZER)?)?,
+                false => Vec::new(),
+            };
             let preprocessor = place.file(PREPROCESSOR)?;
             let weights = place.weights()?;
             Ok(ModelFiles {
-                config: small(&config)?,
-                tokenizer: small(&tokenizer)?,
+                config,
+                tokenizer,
                 preprocessor: small(&preprocessor)?,
                 checkpoint: Checkpoint::open(&weights)?,
             })

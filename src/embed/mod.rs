@@ -1,33 +1,40 @@
 //! Pictures and texts to vectors: the model's files, the two towers, the tokenizer, the device and
 //! dynamic batching. The only user of candle, tokenizers and hf-hub.
 //!
-//! Invariant: a vector that comes out is what transformers' `CLIPModel` or
-//! `VisionTextDualEncoderModel` computes from the same checkpoint (within 1e-4, L2-normalised); a checkpoint for which that cannot be said is refused
-//! when it is loaded. Waiting work is bounded: in each lane pictures and texts each by `EmbedOptions::queue`.
+//! Invariant: a vector that comes out is what transformers' `CLIPModel`, `SiglipModel`, `Dinov2Model` or
+//! `VisionTextDualEncoderModel` computes from the same checkpoint (within 1e-4, L2-normalised); a checkpoint for
+//! which that cannot be said is refused when it is loaded. Waiting work is bounded: in each lane pictures and texts each by `EmbedOptions::queue`.
 
 mod batch;
 mod bert;
 mod cache;
 mod clean;
 mod clip;
-mod clip_cpu;
 mod config;
 mod device;
+mod dino;
 mod dual;
 mod efficientnet;
+mod fallback;
 mod files;
+mod info;
 mod options;
 mod pool;
 mod precision;
+mod runner;
+mod siglip;
 mod signature;
 mod spec;
 mod text;
 mod towers;
+mod vit;
+mod vit_candle;
+mod vit_cpu;
 mod weights;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -43,17 +50,21 @@ use crate::types::THUMBNAIL_SIDE;
 use batch::{Picture, Queue, Worker};
 use cache::{Cache, Key, Kind};
 use pool::{Pool, Task};
+use runner::Runner;
 
 pub use bert::BertConfig;
 pub use clean::TextCleaning;
 pub use clip::ClipConfig;
 pub use config::{ModelConfig, TowerShape};
 pub use device::DeviceChoice;
+pub use dino::DinoConfig;
 pub use dual::DualConfig;
 pub use efficientnet::{EfficientNet, Features};
 pub use files::model_cache;
+pub use info::ModelInfo;
 pub use options::EmbedOptions;
 pub use precision::PrecisionChoice;
+pub use siglip::SiglipConfig;
 pub use signature::{Pooling, SignatureFeatures, SignatureInfo};
 pub use spec::ModelSpec;
 pub use text::TextEncoder;
@@ -95,32 +106,6 @@ impl Lane {
 pub fn thread_settings() -> [(&'static str, String); 2] {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     [("CANDLE_NUM_THREADS", "1".to_string()), ("RAYON_NUM_THREADS", cores.to_string())]
-}
-
-/// What there is to know of a loaded model.
-#[derive(Debug, Clone)]
-pub struct ModelInfo {
-    /// `bundled`, the last part of the path, or the hub id.
-    pub name: String,
-    /// 16 hex digits that change with any byte of weights, config, tokenizer or preprocessing.
-    pub fingerprint: String,
-    /// Length of the vectors.
-    pub dimension: usize,
-    /// What can be embedded.
-    pub modalities: [&'static str; 2],
-    /// `cpu`, `cuda` or `metal`.
-    pub device: &'static str,
-    /// The numbers that the towers calculate with: `f32`, `bf16` or `int8`. It is not part of the
-    /// fingerprint: vectors of another precision are those of f32 within the gate of `precision.rs`.
-    pub precision: &'static str,
-    /// Side of the square that a picture becomes, pixels.
-    pub image_size: usize,
-    /// Tokens of a text, with begin and end; the rest is cut.
-    pub context_length: usize,
-    /// How it makes features of signatures; `None` where it cannot.
-    pub signature: Option<SignatureInfo>,
-    /// How long loading took.
-    pub load_time: Duration,
 }
 
 struct Inner {
@@ -208,19 +193,26 @@ impl Embedder {
             fingerprint,
             signature,
             dimension: config.projection(),
-            modalities: ["text", "image"],
+            modalities: config.modalities(),
             device: device::name(&device),
             precision: precision::name(towers.precision()),
             image_size: config.image_size(),
             context_length: config.context_length(),
             load_time: started.elapsed(),
+            fallen: Arc::default(),
         };
-        Embedder::start(info, towers, text, transform, options)
+        let again = (!device.is_cpu()).then(|| fallback::on_the_cpu(spec, options, &info.fingerprint));
+        let towers = Runner::new(towers, again, info.fallen.clone());
+        let max_batch = match options.max_batch {
+            0 => device::batch(&device, config.picture_bytes()),
+            set => set,
+        };
+        Embedder::start(info, towers, text, transform, &EmbedOptions { max_batch, ..options.clone() })
     }
 
     fn start(
         info: ModelInfo,
-        towers: Towers,
+        towers: Runner<Towers>,
         text: TextEncoder,
         transform: Transform,
         options: &EmbedOptions,
@@ -331,7 +323,7 @@ impl Embedder {
     ///
     /// # Errors
     /// `Overloaded` if the queue is full, `Unavailable` if the worker has ended, `Internal` if the
-    /// model fails.
+    /// model fails, `InvalidInput` if it embeds no texts.
     pub async fn embed_texts_in(&self, lane: Lane, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
         let mut vectors = vec![Vec::new(); texts.len()];
         let cache = &self.0.cache;

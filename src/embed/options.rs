@@ -20,7 +20,8 @@ pub struct EmbedOptions {
     pub offline: bool,
     /// The hub's cache; its own default (`HF_HOME`, else `~/.cache/huggingface`) if `None`.
     pub cache_dir: Option<PathBuf>,
-    /// Items in one run of a tower, 1 to 256.
+    /// Items in one run of a tower, at most 256; 0 for what suits the device: 8 on the CPU, on a GPU as many as
+    /// fit in half of its free memory.
     pub max_batch: usize,
     /// How long a started batch of pictures waits for those being decoded, at most 1 s.
     pub max_wait: Duration,
@@ -48,7 +49,7 @@ impl Default for EmbedOptions {
             precision: PrecisionChoice::F32,
             offline: false,
             cache_dir: None,
-            max_batch: 8,
+            max_batch: 0,
             max_wait: Duration::from_millis(2),
             queue: 512,
             decoders: 0,
@@ -63,7 +64,7 @@ impl Default for EmbedOptions {
 impl EmbedOptions {
     pub(super) fn check(&self) -> Result<()> {
         let bounds = [
-            ("max_batch", self.max_batch, 1, 256),
+            ("max_batch", self.max_batch, 0, 256),
             ("queue", self.queue, 1, 100_000),
             ("decoders", self.decoders, 0, 256),
         ];

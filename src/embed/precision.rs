@@ -26,17 +26,20 @@ pub enum PrecisionChoice {
     F32,
     /// bf16, or loading fails.
     Bf16,
+    /// f16, on a GPU, or loading fails.
+    F16,
     /// Bytes, or loading fails.
     Int8,
     /// The fastest that passes the gate.
     Auto,
 }
 
-/// `f32`, `bf16` or `int8`.
+/// `f32`, `bf16`, `f16` or `int8`.
 pub(super) fn name(precision: Precision) -> &'static str {
     match precision {
         Precision::F32 => "f32",
         Precision::Bf16 => "bf16",
+        Precision::F16 => "f16",
         Precision::Int8 => "int8",
     }
 }
@@ -53,15 +56,18 @@ pub(super) fn build(
     transform: &Transform,
     weights: &mut Weights,
 ) -> Result<Towers> {
-    let isa = Isa::best();
-    let candidates = match choice {
+    let mut candidates = match choice {
         PrecisionChoice::F32 => Vec::new(),
         PrecisionChoice::Bf16 => vec![Precision::Bf16],
+        PrecisionChoice::F16 => vec![Precision::F16],
         PrecisionChoice::Int8 => vec![Precision::Int8],
-        PrecisionChoice::Auto => isa.faster_than_f32(),
+        PrecisionChoice::Auto if device.is_cpu() => Isa::best().faster_than_f32(),
+        PrecisionChoice::Auto => vec![Precision::F16],
     };
+    candidates.retain(|precision| Towers::has_precision(config, device, *precision));
+    let by = if device.is_cpu() { Isa::best().name() } else { super::device::name(device) };
     let asked = choice != PrecisionChoice::F32;
-    if candidates.is_empty() || !Towers::has_precisions(config, device) {
+    if candidates.is_empty() {
         if asked {
             tracing::info!("precision: f32, the only one of this model on this device");
         }
@@ -85,8 +91,7 @@ pub(super) fn build(
         let count = expected.len();
         if cosine >= GATE {
             tracing::info!(
-                "precision: {name}, cosine to f32 at least {cosine:.5} on {count} golden inputs, {} kernels",
-                isa.name()
+                "precision: {name}, cosine to f32 at least {cosine:.5} on {count} golden inputs, {by} kernels"
             );
             return Ok(towers);
         }
@@ -134,7 +139,8 @@ const TEXTS: [&str; 8] = [
 
 impl Golden {
     fn new(text: &TextEncoder, transform: &Transform) -> Result<Golden> {
-        let texts = TEXTS.iter().map(|words| text.encode(words)).collect::<Result<_>>()?;
+        let words = if text.takes_texts() { &TEXTS[..] } else { &[] };
+        let texts = words.iter().map(|words| text.encode(words)).collect::<Result<_>>()?;
         let side = transform.side() as u32; // at most 1024
         let mut pixels = Vec::new();
         let mut state = 1u32;

@@ -5,7 +5,6 @@
 //! Invariant: features are compared only with features of the same recipe, whose name holds the weights
 //! (fingerprint) and every number below (version).
 
-use super::config::ModelConfig;
 use super::efficientnet::{EfficientNet, Features};
 use super::towers::Towers;
 use crate::error::{Error, Result};
@@ -169,10 +168,10 @@ impl Towers {
             let dimension = CHANNELS * BLOCKS.len() * GRID.0 * GRID.1;
             return Some(SignatureInfo { recipe: format!("{fingerprint}-{VERSION}"), dimension });
         }
-        let ModelConfig::Clip(config) = self.config() else { return None };
+        let shape = self.config().plan()?.image.shape;
         let recipe = format!("{fingerprint}-patches-{PATCHES_VERSION}");
-        middle(config.image.layers)?;
-        Some(SignatureInfo { recipe, dimension: config.image.width * COLUMNS })
+        middle(shape.layers)?;
+        Some(SignatureInfo { recipe, dimension: shape.width * COLUMNS })
     }
 
     /// The features of a signature.
@@ -183,10 +182,7 @@ impl Towers {
         if let Some(tower) = self.convolutional() {
             return tower.signature(signature, levels, &Pooling::default());
         }
-        let block = match self.config() {
-            ModelConfig::Clip(config) => middle(config.image.layers),
-            ModelConfig::Dual(_) => None,
-        };
+        let block = self.config().plan().and_then(|plan| middle(plan.image.shape.layers));
         let block = block.ok_or_else(|| {
             Error::InvalidInput("this model has no image tower that signatures can be compared with".into())
         })?;

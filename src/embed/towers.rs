@@ -4,24 +4,24 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
-use super::clip::ClipTowers;
-use super::clip_cpu::CpuClip;
 use super::config::ModelConfig;
 use super::dual::DualTowers;
 use super::efficientnet::{EfficientNet, Features};
+use super::vit_candle::CandleTowers;
+use super::vit_cpu::CpuTowers;
 use crate::error::{Error, Result};
 use crate::kernels::{Isa, Precision};
 
-/// Id that pads short texts of a batch. It never shows: CLIP's causal mask or BERT's attention mask
-/// hides it.
+/// Id that pads short texts of a batch of BERT. It never shows: the attention mask hides it.
 const PAD: u32 = 0;
 
 enum Kind {
-    /// By candle, on a GPU.
-    Clip(Box<ClipTowers>),
-    ClipCpu(Box<CpuClip>),
+    /// Transformers on a GPU.
+    Candle(Box<CandleTowers>),
+    /// Transformers on the CPU.
+    Cpu(Box<CpuTowers>),
     Dual(Box<DualTowers>),
 }
 
@@ -48,7 +48,8 @@ impl Towers {
         Towers::with_precision(config, device, Precision::F32, read)
     }
 
-    /// Build the towers on `device`. Only a CLIP on the CPU is calculated in another precision than f32.
+    /// Build the towers on `device`. A transformer is calculated in bf16 and bytes on the CPU and in f16 on a GPU;
+    /// everything else in f32.
     ///
     /// # Errors
     /// As [`Towers::new`].
@@ -58,8 +59,8 @@ impl Towers {
         precision: Precision,
         mut read: impl FnMut(&str, &[usize]) -> Result<Tensor>,
     ) -> Result<Towers> {
-        let variable = Towers::has_precisions(config, device);
-        let precision = if variable { precision } else { Precision::F32 };
+        let has = Towers::has_precision(config, device, precision);
+        let precision = if has { precision } else { Precision::F32 };
         let refuse = |error: candle_core::Error| Error::Model(format!("loading the towers: {error}"));
         let mut tensors = HashMap::new();
         for (name, shape) in config.layout().tensors {
@@ -67,28 +68,32 @@ impl Towers {
             tensors.insert(name, tensor);
         }
         let kind = match config {
-            ModelConfig::Clip(config) if device.is_cpu() => {
+            ModelConfig::Clip(_) | ModelConfig::Siglip(_) | ModelConfig::Dino(_) => {
+                let plan = config.plan().ok_or_else(other)?;
                 let take = |name: &str| {
                     let tensor = tensors.remove(name);
                     let tensor = tensor.ok_or_else(|| Error::Model(format!("weights: {name} is missing")))?;
                     tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(refuse)
                 };
-                Kind::ClipCpu(Box::new(CpuClip::new(config, Isa::best(), precision, 0, take)?))
-            }
-            ModelConfig::Clip(config) => {
-                for tensor in tensors.values_mut() {
-                    *tensor = tensor.to_device(device).map_err(refuse)?;
+                if device.is_cpu() {
+                    Kind::Cpu(Box::new(CpuTowers::new(&plan, Isa::best(), precision, 0, take)?))
+                } else {
+                    let dtype = if precision == Precision::F16 { DType::F16 } else { DType::F32 };
+                    Kind::Candle(Box::new(CandleTowers::new(&plan, device, dtype, take)?))
                 }
-                Kind::Clip(Box::new(ClipTowers::new(config, device, tensors).map_err(refuse)?))
             }
             ModelConfig::Dual(config) => Kind::Dual(Box::new(DualTowers::new(config, device, tensors)?)),
         };
         Ok(Towers { blank: OnceLock::new(), kind, config: config.clone(), device: device.clone(), precision })
     }
 
-    /// Whether such a model can be calculated in several precisions there.
-    pub(super) fn has_precisions(config: &ModelConfig, device: &Device) -> bool {
-        matches!(config, ModelConfig::Clip(_)) && device.is_cpu()
+    /// Whether such a model can be calculated in this precision there.
+    pub(super) fn has_precision(config: &ModelConfig, device: &Device, precision: Precision) -> bool {
+        match precision {
+            Precision::F32 => true,
+            Precision::Bf16 | Precision::Int8 => !matches!(config, ModelConfig::Dual(_)) && device.is_cpu(),
+            Precision::F16 => !matches!(config, ModelConfig::Dual(_)) && !device.is_cpu(),
+        }
     }
 
     /// The numbers that it calculates with.
@@ -113,15 +118,15 @@ impl Towers {
         if pixels.is_empty() || !pixels.len().is_multiple_of(picture) {
             return Err(Error::Internal(format!("{} values are not pictures of {picture}", pixels.len())));
         }
-        if let Kind::ClipCpu(towers) = &self.kind {
+        if let Kind::Cpu(towers) = &self.kind {
             return normalise(self.rows(&towers.image(pixels)));
         }
         let run = || -> candle_core::Result<Vec<Vec<f32>>> {
             let pixels = Tensor::from_slice(pixels, (pixels.len() / picture, 3, side, side), &self.device)?;
             match &self.kind {
-                Kind::Clip(towers) => towers.image(&pixels)?,
+                Kind::Candle(towers) => towers.image(&pixels)?,
                 Kind::Dual(towers) => towers.image(&pixels)?,
-                Kind::ClipCpu(_) => candle_core::bail!("these towers take no tensors"),
+                Kind::Cpu(_) => candle_core::bail!("these towers take no tensors"),
             }
             .to_vec2::<f32>()
         };
@@ -129,46 +134,43 @@ impl Towers {
     }
 
     /// The output of block `block` of the image tower, for pictures as in [`Towers::embed_pixels`]. Of a
-    /// transformer a block is a layer, and its output the patches without the class token; the last layer
-    /// makes the class token alone.
+    /// transformer a block is a layer, and its output the patches without the class token; where there is
+    /// one, the last layer makes it alone.
     ///
     /// # Errors
     /// `InvalidInput` if there is no such block; `Internal` as in [`Towers::embed_pixels`].
     pub fn features(&self, pixels: &[f32], block: usize) -> Result<Features> {
-        let config = match (&self.kind, &self.config) {
-            (Kind::Dual(towers), _) => {
-                return towers.image_tower().features(pixels, self.config.image_size(), block);
-            }
-            (_, ModelConfig::Clip(config)) => config,
-            (_, ModelConfig::Dual(_)) => return Err(Error::Internal("towers of another model".into())),
-        };
-        if block + 1 >= config.image.layers {
+        if let Kind::Dual(towers) = &self.kind {
+            return towers.image_tower().features(pixels, self.config.image_size(), block);
+        }
+        let plan = self.config.plan().ok_or_else(other)?.image;
+        if block >= plan.readable() {
+            let (layers, readable) = (plan.shape.layers, plan.readable());
             return Err(Error::InvalidInput(format!(
-                "block {block}: the image tower has {} layers, of which all but the last can be read",
-                config.image.layers
+                "block {block}: the image tower has {layers} layers, of which the first {readable} can be read"
             )));
         }
-        let (side, across) = (config.image_size, config.image_size / config.patch_size);
+        let (side, across) = (plan.side, plan.across());
         let picture = 3 * side * side;
         if pixels.is_empty() || !pixels.len().is_multiple_of(picture) {
             return Err(Error::Internal(format!("{} values are not pictures of {picture}", pixels.len())));
         }
         let count = pixels.len() / picture;
         let values = match &self.kind {
-            Kind::ClipCpu(towers) => towers.patches(pixels, block),
-            Kind::Clip(towers) => Tensor::from_slice(pixels, (count, 3, side, side), &self.device)
+            Kind::Cpu(towers) => towers.patches(pixels, block),
+            Kind::Candle(towers) => Tensor::from_slice(pixels, (count, 3, side, side), &self.device)
                 .and_then(|pixels| towers.patches(&pixels, block)?.flatten_all()?.to_vec1())
                 .map_err(failed)?,
             Kind::Dual(_) => Vec::new(),
         };
-        Ok(Features { shape: [count, across, across, config.image.width], values })
+        Ok(Features { shape: [count, across, across, plan.shape.width], values })
     }
 
     /// The image tower if it is convolutional.
     pub(super) fn convolutional(&self) -> Option<&EfficientNet> {
         match &self.kind {
             Kind::Dual(towers) => Some(towers.image_tower()),
-            Kind::Clip(_) | Kind::ClipCpu(_) => None,
+            Kind::Candle(_) | Kind::Cpu(_) => None,
         }
     }
 
@@ -183,7 +185,8 @@ impl Towers {
 
     /// Embed a batch of token sequences, each from begin to end token.
     ///
-    /// Ids are below `vocabulary`, lengths 1 to `context_length`. Returns n unit vectors.
+    /// Ids are below `vocabulary`, lengths 1 to `context_length`; of a SigLIP, whose texts are filled up,
+    /// `context_length`. Returns n unit vectors.
     ///
     /// # Errors
     /// `Internal` if an id or a length is out of range or the device fails.
@@ -194,14 +197,16 @@ impl Towers {
         let lengths: Vec<usize> = texts.iter().map(|t| t.len()).collect();
         let longest = lengths.iter().copied().max().unwrap_or(0);
         let known = |id: &u32| (*id as usize) < self.config.vocabulary();
-        if lengths.contains(&0)
-            || longest > self.config.context_length()
-            || !texts.iter().all(|t| t.iter().all(known))
-        {
+        let whole = self.config.context_length();
+        let filled = !matches!(self.config, ModelConfig::Siglip(_)) || lengths.iter().all(|n| *n == whole);
+        if lengths.contains(&0) || !filled || longest > whole || !texts.iter().all(|t| t.iter().all(known)) {
             return Err(Error::Internal("token ids outside the text tower's range".into()));
         }
-        if let Kind::ClipCpu(towers) = &self.kind {
+        if let Kind::Cpu(towers) = &self.kind {
             return normalise(self.rows(&towers.text(texts)));
+        }
+        if let Kind::Candle(towers) = &self.kind {
+            return normalise(towers.text(texts).and_then(|t| t.to_vec2::<f32>()).map_err(failed)?);
         }
         let mut ids = Vec::with_capacity(texts.len() * longest);
         for text in texts {
@@ -211,9 +216,8 @@ impl Towers {
         let run = || -> candle_core::Result<Vec<Vec<f32>>> {
             let ids = Tensor::from_vec(ids, (texts.len(), longest), &self.device)?;
             match &self.kind {
-                Kind::Clip(towers) => towers.text(&ids)?,
                 Kind::Dual(towers) => towers.text(&ids, &lengths)?,
-                Kind::ClipCpu(_) => candle_core::bail!("these towers take no tensors"),
+                Kind::Candle(_) | Kind::Cpu(_) => candle_core::bail!("these towers take no tensors"),
             }
             .to_vec2::<f32>()
         };
@@ -225,10 +229,17 @@ impl Towers {
     }
 }
 
+/// How the errors of a device begin.
+pub(super) const DEVICE_FAILED: &str = "the model failed on its device: ";
+
+fn other() -> Error {
+    Error::Internal("towers of another model".into())
+}
+
 pub(super) fn failed(error: candle_core::Error) -> Error {
     tracing::error!("the tower failed: {error}");
     let text = error.to_string();
-    Error::Internal(format!("the model failed on its device: {}", text.lines().next().unwrap_or("unknown")))
+    Error::Internal(format!("{DEVICE_FAILED}{}", text.lines().next().unwrap_or("unknown")))
 }
 
 fn normalise(mut vectors: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>> {

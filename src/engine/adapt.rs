@@ -171,6 +171,10 @@ impl Engine {
             ));
             return Ok(Labelled::default());
         }
+        if !self.model().modalities.contains(&"text") {
+            notes.push("texts are not compared: the model embeds pictures only".into());
+            return Ok(Labelled::default());
+        }
         let templates = self.collection(name)?.config().text_templates();
         let mut inferences = Vec::new();
         let mut labels = Vec::new();

@@ -219,8 +219,12 @@ impl Engine {
             plans.push((inference.place, parts));
         }
         let embedder = &self.shared.embedder;
+        let described = embedder.info().modalities.contains(&"text");
         let text_vectors = async {
-            if texts.is_empty() { Ok(Vec::new()) } else { embedder.embed_texts_in(lane, texts).await }
+            if texts.is_empty() || !described {
+                return Ok(Vec::new());
+            }
+            embedder.embed_texts_in(lane, texts).await
         };
         let pictures = embedder.embed_pictures(lane, images, thumbnails);
         let (texts, mut images) = futures_util::future::try_join(text_vectors, pictures).await?;
@@ -228,7 +232,9 @@ impl Engine {
             let mut vectors = Vec::with_capacity(parts.len());
             for (lane, weight) in &parts {
                 let vector = match *lane {
-                    Place::Text(i) => &texts[i],
+                    Place::Text(i) => {
+                        texts.get(i).ok_or_else(|| no_texts(&embedder.info().name).at(&place))?
+                    }
                     Place::Image(i) => &images[i].as_ref().map_err(|error| error.clone().at(&place))?.vector,
                 };
                 vectors.push((vector, *weight));
@@ -265,6 +271,13 @@ impl Engine {
             _ => Ok(()),
         }
     }
+}
+
+fn no_texts(model: &str) -> Error {
+    Error::InvalidInput(format!(
+        "a text, but model `{model}` embeds pictures only (modalities: image); give `image`, or serve a model with a \
+         text tower"
+    ))
 }
 
 /// Where a part's vector will be found.

@@ -72,9 +72,10 @@ pub async fn embed(clock: Clock, state: web::Data<State>, body: JsonBody<EmbedBo
 #[utoipa::path(get, path = "/models", tag = "model", responses((status = 200, description = "{models: [{name, dimension, modalities, device, precision, loaded}]}", body = Envelope<answers::ModelsOut>)))]
 pub async fn models(clock: Clock, state: web::Data<State>) -> impl Responder {
     let model = state.engine.model();
+    let (device, precision) = model.running_on();
     let described = json!({
         "name": model.name, "fingerprint": model.fingerprint, "dimension": model.dimension, "modalities": model.modalities,
-        "device": model.device, "precision": model.precision, "loaded": true,
+        "device": device, "precision": precision, "loaded": true,
         "image_size": model.image_size, "context_length": model.context_length,
     });
     clock.run(async { Ok(json!({"models": [described]})) }).await

@@ -78,12 +78,13 @@ pub async fn overview(clock: Clock, state: web::Data<State>) -> impl Responder {
             let (collections, disk) = state.engine.overview().await?;
             let kept = state.engine.pictures_kept();
             let model = state.engine.model();
+            let (device, precision) = model.running_on();
             Ok(Overview {
                 version: env!("CARGO_PKG_VERSION"),
                 uptime_secs: state.started.elapsed().as_secs(),
                 model: json!({
                     "name": model.name, "dimension": model.dimension, "modalities": model.modalities,
-                    "device": model.device, "precision": model.precision, "fingerprint": model.fingerprint,
+                    "device": device, "precision": precision, "fingerprint": model.fingerprint,
                     "signatures": model.signature.is_some(),
                 }),
                 disk: json!({

@@ -439,6 +439,7 @@ impl Linear {
                 Activation::None => {}
                 Activation::QuickGelu => each(&mut values, math::quick_gelu),
                 Activation::Gelu => each(&mut values, math::gelu),
+                Activation::GeluTanh => each(&mut values, math::gelu_tanh),
                 Activation::Relu6 => each(&mut values, math::relu6),
             }
             let width = PANEL.min(self.outputs - panel * PANEL);

@@ -45,6 +45,14 @@ pub(super) fn gelu(x: f32) -> f32 {
     x * share
 }
 
+/// x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), as PyTorch's gelu of the kind "tanh" has it: x times the
+/// sigmoid of twice the argument.
+#[inline(always)]
+pub(super) fn gelu_tanh(x: f32) -> f32 {
+    const TWICE: f32 = 1.595_769_1; // 2 sqrt(2/pi)
+    x / (1.0 + exp(-TWICE * x * (0.044_715 * x).mul_add(x, 1.0)))
+}
+
 /// Between 0 and 6.
 #[inline(always)]
 pub(super) fn relu6(x: f32) -> f32 {
@@ -123,6 +131,8 @@ mod tests {
             prop_assert!(close(exp(x), exact, 2e-7 * exact), "exp {x}: {} for {exact}", exp(x));
             let y64 = f64::from(y);
             prop_assert!(close(quick_gelu(y), y64 / (1.0 + (-1.702 * y64).exp()), 1e-6 * (1.0 + y64.abs())));
+            let tanh = (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (y64 + 0.044_715 * y64.powi(3))).tanh()) / 2.0;
+            prop_assert!(close(gelu_tanh(y), y64 * tanh, 1e-6 * (1.0 + y64.abs())), "{y}: {} {}", gelu_tanh(y), y64 * tanh);
             // The share below y, by Simpson's rule from 0.
             let steps = 2000;
             let density = |t: f64| (-t * t / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
@@ -160,6 +170,7 @@ mod tests {
     #[test]
     fn what_is_not_a_number_stays_that() {
         assert!(exp(f32::NAN).is_nan() && quick_gelu(f32::NAN).is_nan() && gelu(f32::NAN).is_nan());
+        assert!(gelu_tanh(f32::NAN).is_nan());
         assert_eq!((exp(-1e9), exp(0.0)), (exp(-87.0), 1.0));
         assert!(f32::from_bits(u32::from(bf16(f32::NAN)) << 16).is_nan());
     }

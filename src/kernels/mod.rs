@@ -19,6 +19,7 @@ mod float;
 mod isa;
 mod linear;
 mod math;
+mod pooling;
 mod rows;
 mod team;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod tests;
 pub use encoder::{Encoder, EncoderScratch, LayerWeights, Norm, Order, Shape};
 pub use isa::Isa;
 pub use linear::{Dense, Linear, Scratch, Then};
+pub use pooling::{AttentionPooling, PoolingWeights};
 pub use team::{MAX_THREADS, Pool, Team};
 
 /// The numbers that a product is made of. Sums are f32 or exact, and everything between products is f32.
@@ -36,6 +38,8 @@ pub enum Precision {
     F32,
     /// 8 bits. Where the processor has no instructions for it, f32 is computed.
     Bf16,
+    /// 11 bits, on a GPU only: the kernels here compute f32 for it.
+    F16,
     /// Bytes: weights with a scale for each output, inputs with a scale and an offset for each row.
     Int8,
 }
@@ -49,6 +53,8 @@ pub enum Activation {
     QuickGelu,
     /// x times the normal distribution's share below x.
     Gelu,
+    /// The same, with the share by tanh, as in SigLIP.
+    GeluTanh,
     /// Between 0 and 6.
     Relu6,
 }

@@ -29,7 +29,7 @@ fn exact(input: &[f32], layer: Dense) -> Vec<(f64, f64)> {
 fn allowed(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => 1e-6,
-        Precision::Bf16 => 0.01, // two roundings of 2^-9
+        Precision::Bf16 | Precision::F16 => 0.01, // two roundings of 2^-9
         Precision::Int8 => 0.06, // a step of 1/127 or 2/127 of the largest, here half as large as most
     }
 }
@@ -101,7 +101,13 @@ fn layers_side_by_side_are_the_layers_one_by_one_with_their_activation() {
     let (one, two) = (Dense { weight: &one, bias: &[], inputs }, Dense { weight: &two, bias: &bias, inputs });
     let pool = Pool::new(2).unwrap();
     for isa in Isa::available() {
-        for activation in [Activation::None, Activation::QuickGelu, Activation::Gelu, Activation::Relu6] {
+        for activation in [
+            Activation::None,
+            Activation::QuickGelu,
+            Activation::Gelu,
+            Activation::GeluTanh,
+            Activation::Relu6,
+        ] {
             let run = |layers: &[Dense]| {
                 let packed = Linear::new(isa, Precision::F32, layers);
                 let mut out = vec![0.0; 5 * packed.outputs()];

@@ -1,4 +1,4 @@
-//! Pillow's antialiased bicubic resize on 8-bit RGB, to the last bit: fixed-point coefficients with
+//! Pillow's antialiased bicubic or bilinear resize on 8-bit RGB, to the last bit: fixed-point coefficients with
 //! 22 fractional bits, a horizontal pass, rounding to 8 bits, a vertical pass. Only the window
 //! that the centre crop keeps is computed, so that a 1 x 60,000 strip costs no more than a square.
 //!
@@ -27,6 +27,30 @@ pub(super) struct Window {
     pub crop_height: u32,
 }
 
+/// How far an output pixel reaches, and what it takes from there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Filter {
+    Bilinear,
+    Bicubic,
+}
+
+impl Filter {
+    /// Pixels on each side.
+    fn support(self) -> f64 {
+        match self {
+            Filter::Bilinear => 1.0,
+            Filter::Bicubic => 2.0,
+        }
+    }
+
+    fn weight(self, x: f64) -> f64 {
+        match self {
+            Filter::Bilinear => (1.0 - x.abs()).max(0.0),
+            Filter::Bicubic => bicubic(x),
+        }
+    }
+}
+
 /// One output pixel of one axis: the first input pixel and its weights.
 struct Taps {
     first: usize,
@@ -40,10 +64,11 @@ const COLUMNS: usize = 64;
 
 /// `picture` resized to `window.width` x `window.height`, of which the window is returned as
 /// interleaved RGB, `crop_width * crop_height * 3` bytes.
-pub(super) fn resize_window(picture: &RgbImage, window: &Window) -> Vec<u8> {
+pub(super) fn resize_window(picture: &RgbImage, window: &Window, filter: Filter) -> Vec<u8> {
     let (width, height) = (picture.width() as usize, picture.height() as usize);
-    let columns = taps(width, window.width as usize, window.left as usize, window.crop_width as usize);
-    let rows = taps(height, window.height as usize, window.top as usize, window.crop_height as usize);
+    let columns =
+        taps(filter, width, window.width as usize, window.left as usize, window.crop_width as usize);
+    let rows = taps(filter, height, window.height as usize, window.top as usize, window.crop_height as usize);
     let first_row = rows.iter().map(|t| t.first).min().unwrap_or(0);
     let end_row = rows.iter().map(|t| t.first + t.weights.len()).max().unwrap_or(0);
     let arch = Arch::new();
@@ -184,7 +209,7 @@ fn clip(sum: i32) -> u8 {
     (sum >> PRECISION_BITS).clamp(0, 255) as u8
 }
 
-fn taps(input: usize, output: usize, start: usize, count: usize) -> Vec<Taps> {
+fn taps(filter: Filter, input: usize, output: usize, start: usize, count: usize) -> Vec<Taps> {
     if input == output {
         // Pillow skips the pass: one weight of exactly 1.
         return (start..start + count)
@@ -193,7 +218,7 @@ fn taps(input: usize, output: usize, start: usize, count: usize) -> Vec<Taps> {
     }
     let scale = input as f64 / output as f64;
     let stretch = scale.max(1.0);
-    let support = 2.0 * stretch; // bicubic reaches two pixels
+    let support = filter.support() * stretch;
     let per_pixel = 1.0 / stretch;
     (start..start + count)
         .map(|i| {
@@ -201,7 +226,7 @@ fn taps(input: usize, output: usize, start: usize, count: usize) -> Vec<Taps> {
             let first = (centre - support + 0.5).max(0.0) as usize;
             let end = ((centre + support + 0.5) as usize).min(input);
             let weights: Vec<f64> =
-                (first..end).map(|x| bicubic((x as f64 - centre + 0.5) * per_pixel)).collect();
+                (first..end).map(|x| filter.weight((x as f64 - centre + 0.5) * per_pixel)).collect();
             let total: f64 = weights.iter().sum();
             let total = if total == 0.0 { 1.0 } else { total };
             let fixed = |w: f64| {
@@ -242,7 +267,7 @@ mod tests {
         #[test]
         fn one_colour_stays_that_colour_at_every_size(w in 1u32..90, h in 1u32..90, ow in 1u32..70, oh in 1u32..70, colour: [u8; 3]) {
             let picture = RgbImage::from_pixel(w, h, image::Rgb(colour));
-            let out = resize_window(&picture, &whole(ow, oh));
+            let out = resize_window(&picture, &whole(ow, oh), Filter::Bicubic);
             prop_assert_eq!(out.len(), (ow * oh * 3) as usize);
             for pixel in out.chunks_exact(3) {
                 prop_assert_eq!(pixel, &colour[..]);
@@ -252,8 +277,8 @@ mod tests {
         #[test]
         fn a_window_equals_the_crop_of_the_whole(w in 2u32..60, h in 2u32..60, left in 0u32..10, top in 0u32..10) {
             let picture = RgbImage::from_fn(w, h, |x, y| image::Rgb([(x * 37 + y * 11) as u8, (x * y) as u8, (y * 53) as u8]));
-            let all = resize_window(&picture, &whole(30, 25));
-            let part = resize_window(&picture, &Window { width: 30, height: 25, left, top, crop_width: 20, crop_height: 15 });
+            let all = resize_window(&picture, &whole(30, 25), Filter::Bicubic);
+            let part = resize_window(&picture, &Window { width: 30, height: 25, left, top, crop_width: 20, crop_height: 15 }, Filter::Bicubic);
             for y in 0..15usize {
                 let from = ((y + top as usize) * 30 + left as usize) * 3;
                 prop_assert_eq!(&part[y * 60..y * 60 + 60], &all[from..from + 60]);
@@ -262,10 +287,12 @@ mod tests {
     }
 
     /// As Pillow's C code is written: a value at a time.
-    fn plainly(picture: &RgbImage, window: &Window) -> Vec<u8> {
+    fn plainly(picture: &RgbImage, window: &Window, filter: Filter) -> Vec<u8> {
         let [width, height] = [picture.width(), picture.height()].map(|side| side as usize);
-        let columns = taps(width, window.width as usize, window.left as usize, window.crop_width as usize);
-        let rows = taps(height, window.height as usize, window.top as usize, window.crop_height as usize);
+        let columns =
+            taps(filter, width, window.width as usize, window.left as usize, window.crop_width as usize);
+        let rows =
+            taps(filter, height, window.height as usize, window.top as usize, window.crop_height as usize);
         let across = |x: usize, y: usize, c: usize| {
             let column = &columns[x];
             let values = column.weights.iter().enumerate();
@@ -304,16 +331,18 @@ mod tests {
             });
             let window =
                 Window { width: ow, height: oh, left: 1, top: 2, crop_width: ow - 2, crop_height: oh - 3 };
-            assert!(
-                resize_window(&picture, &window) == plainly(&picture, &window),
-                "{w} x {h} to {ow} x {oh}"
-            );
+            for filter in [Filter::Bilinear, Filter::Bicubic] {
+                assert!(
+                    resize_window(&picture, &window, filter) == plainly(&picture, &window, filter),
+                    "{w} x {h} to {ow} x {oh}, {filter:?}"
+                );
+            }
         }
     }
 
     #[test]
     fn the_same_size_is_a_copy() {
         let picture = RgbImage::from_fn(9, 7, |x, y| image::Rgb([x as u8, y as u8, (x * y) as u8]));
-        assert_eq!(resize_window(&picture, &whole(9, 7)), picture.into_raw());
+        assert_eq!(resize_window(&picture, &whole(9, 7), Filter::Bicubic), picture.into_raw());
     }
 }

@@ -9,7 +9,7 @@
 
 use super::decode::RgbImage;
 use super::print::InkPrint;
-use super::resample::{Window, resize_window};
+use super::resample::{Filter, Window, resize_window};
 
 /// Larger pictures are scaled down first: a signature scanned at 600 dpi has about 1,000 pixels.
 const MAX_SIDE: u32 = 1024;
@@ -158,7 +158,7 @@ impl Signature {
             crop_width,
             crop_height,
         };
-        let resized = resize_window(&self.ink, &window);
+        let resized = resize_window(&self.ink, &window, Filter::Bicubic);
         let mut canvas = vec![WHITE; (width * height) as usize];
         let (left, top) = ((width - crop_width) / 2, (height - crop_height) / 2);
         for (y, row) in resized.chunks_exact(crop_width as usize * 3).enumerate() {
@@ -179,7 +179,7 @@ fn grey(picture: &RgbImage) -> (Vec<u8>, usize, usize) {
         let side = |length: u32| (u64::from(length) * u64::from(MAX_SIDE) / u64::from(longer)).max(1) as u32;
         let (width, height) = (side(picture.width()), side(picture.height()));
         let whole = Window { width, height, left: 0, top: 0, crop_width: width, crop_height: height };
-        match RgbImage::from_raw(width, height, resize_window(picture, &whole)) {
+        match RgbImage::from_raw(width, height, resize_window(picture, &whole, Filter::Bicubic)) {
             Some(small) => {
                 scaled = small;
                 &scaled

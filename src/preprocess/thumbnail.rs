@@ -5,7 +5,7 @@ use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
 
 use super::decode::RgbImage;
-use super::resample::{Window, resize_window};
+use super::resample::{Filter, Window, resize_window};
 use crate::error::{Error, Result};
 
 /// Quality of the JPEG, 1 to 100: about 10 kB at 256 pixels.
@@ -21,7 +21,7 @@ pub fn thumbnail(picture: &RgbImage, side: u32) -> Result<Vec<u8>> {
     let pixels = if (width, height) == picture.dimensions() {
         picture.as_raw().clone()
     } else {
-        resize_window(picture, &window)
+        resize_window(picture, &window, Filter::Bicubic)
     };
     let mut file = Vec::with_capacity(16 * 1024);
     JpegEncoder::new_with_quality(&mut file, QUALITY)

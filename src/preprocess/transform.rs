@@ -1,12 +1,13 @@
 //! `preprocessor_config.json` to the steps between a decoded picture and a tower: resize, centre
 //! crop, scale, normalise. What the file asks for and this code does not do is refused.
 //!
-//! Source: transformers' `CLIPImageProcessor` (the one on Pillow), whose defaults stand for absent fields.
+//! Source: transformers' `CLIPImageProcessor`, `BitImageProcessor` (DINOv2's) and `SiglipImageProcessor` (those on
+//! Pillow), whose defaults stand for absent fields.
 
 use serde_json::Value;
 
 use super::decode::{Enough, Limits, RgbImage, decode};
-use super::resample::{Window, resize_window};
+use super::resample::{Filter, Window, resize_window};
 use crate::error::{Error, Result};
 
 /// Sides outside this range are a mistake in the file: 16 is one patch, 1024 is 48 MB a batch of 4.
@@ -39,10 +40,33 @@ enum Resize {
     Square,
 }
 
+/// Whose image processor the file is for, which says what absent fields mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Processor {
+    /// CLIP's and DINOv2's.
+    Cropping,
+    Siglip,
+}
+
+impl Processor {
+    fn of(kind: &str) -> Option<Processor> {
+        match kind {
+            "CLIPImageProcessor"
+            | "CLIPImageProcessorFast"
+            | "CLIPFeatureExtractor"
+            | "BitImageProcessor"
+            | "BitImageProcessorFast" => Some(Processor::Cropping),
+            "SiglipImageProcessor" | "SiglipImageProcessorFast" => Some(Processor::Siglip),
+            _ => None,
+        }
+    }
+}
+
 /// The steps from a picture to a tower's input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Transform {
     resize: Resize,
+    filter: Filter,
     side: u32,
     levels: Levels,
 }
@@ -79,20 +103,23 @@ impl Transform {
     /// Read `preprocessor_config.json`.
     ///
     /// # Errors
-    /// `Model` naming the field that is malformed or asks for something else than bicubic resize,
-    /// square centre crop, scale and normalise.
+    /// `Model` naming the field that is malformed or asks for something else than bicubic or bilinear
+    /// resize, square centre crop, scale and normalise.
     pub fn parse(json: &[u8]) -> Result<Transform> {
         let config: Value =
             serde_json::from_slice(json).map_err(|error| refuse(format!("is not JSON: {error}")))?;
         if !config.is_object() {
             return Err(refuse("is not a JSON object".into()));
         }
-        for key in ["image_processor_type", "feature_extractor_type"] {
-            if let Some(kind) = config.get(key).and_then(Value::as_str)
-                && !kind.starts_with("CLIPImageProcessor")
-                && kind != "CLIPFeatureExtractor"
-            {
-                return Err(refuse(format!("{key} is \"{kind}\"; only CLIPImageProcessor is supported")));
+        let mut processor = Processor::Cropping;
+        for key in ["feature_extractor_type", "image_processor_type"] {
+            if let Some(kind) = config.get(key).and_then(Value::as_str) {
+                processor = Processor::of(kind).ok_or_else(|| {
+                    refuse(format!(
+                        "{key} is \"{kind}\"; only CLIPImageProcessor, SiglipImageProcessor and BitImageProcessor are \
+                         supported"
+                    ))
+                })?;
             }
         }
         for key in ["do_resize", "do_rescale"] {
@@ -100,13 +127,25 @@ impl Transform {
                 return Err(refuse(format!("{key} is false; only true is supported")));
             }
         }
-        match config.get("resample") {
-            None | Some(Value::Null) => {}
-            Some(code) if code.as_u64() == Some(3) => {}
-            Some(code) => return Err(refuse(format!("resample is {code}; only 3 (bicubic) is supported"))),
-        }
-        let crop = if flag(&config, "do_center_crop")? { Some(square(&config, "crop_size")?) } else { None };
-        let (resize, side) = match (edge(&config)?, crop) {
+        let filter = match config.get("resample") {
+            None | Some(Value::Null) => Filter::Bicubic,
+            Some(code) => match code.as_u64() {
+                Some(2) => Filter::Bilinear,
+                Some(3) => Filter::Bicubic,
+                _ => {
+                    return Err(refuse(format!(
+                        "resample is {code}; only 2 (bilinear) and 3 (bicubic) are supported"
+                    )));
+                }
+            },
+        };
+        let cropping = processor == Processor::Cropping && flag(&config, "do_center_crop")?;
+        let crop = if cropping { Some(square(&config, "crop_size")?) } else { None };
+        let edge = match processor {
+            Processor::Siglip => Edge::Square(square(&config, "size")?),
+            Processor::Cropping => edge(&config)?,
+        };
+        let (resize, side) = match (edge, crop) {
             (Edge::Shortest(edge), Some(side)) if side <= edge => (Resize::ShortestEdge(edge), side),
             (Edge::Square(size), Some(side)) if side == size => (Resize::Square, side),
             (Edge::Square(size), None) => (Resize::Square, size),
@@ -129,7 +168,11 @@ impl Transform {
                 .ok_or_else(|| refuse(format!("rescale_factor is {value}; expected a number in (0, 1]")))?,
         };
         let (mean, std) = if flag(&config, "do_normalize")? {
-            (channels(&config, "image_mean", CLIP_MEAN)?, channels(&config, "image_std", CLIP_STD)?)
+            let (mean, std) = match processor {
+                Processor::Cropping => (CLIP_MEAN, CLIP_STD),
+                Processor::Siglip => ([0.5; 3], [0.5; 3]),
+            };
+            (channels(&config, "image_mean", mean)?, channels(&config, "image_std", std)?)
         } else {
             ([0.0; 3], [1.0; 3])
         };
@@ -138,6 +181,7 @@ impl Transform {
         }
         Ok(Transform {
             resize,
+            filter,
             side,
             levels: Levels::scaled(mean.map(f64::from), std.map(f64::from), factor),
         })
@@ -172,7 +216,7 @@ impl Transform {
 
     /// Resize and crop a decoded picture.
     pub fn crop_decoded(&self, picture: &RgbImage) -> Crop {
-        Crop(resize_window(picture, &self.window(picture.width(), picture.height())))
+        Crop(resize_window(picture, &self.window(picture.width(), picture.height()), self.filter))
     }
 
     fn window(&self, width: u32, height: u32) -> Window {
@@ -293,6 +337,15 @@ mod tests {
                 (Resize::ShortestEdge(256), 224),
             ),
             (r#"{"size": {"height": 64, "width": 64}, "do_center_crop": false}"#, (Resize::Square, 64)),
+            (r#"{"image_processor_type": "SiglipImageProcessor"}"#, (Resize::Square, 224)),
+            (
+                r#"{"image_processor_type": "SiglipImageProcessor", "size": {"height": 384, "width": 384}}"#,
+                (Resize::Square, 384),
+            ),
+            (
+                r#"{"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": 256}}"#,
+                (Resize::ShortestEdge(256), 224),
+            ),
         ] {
             let transform = Transform::parse(json.as_bytes()).unwrap();
             assert_eq!((transform.resize, transform.side), expected, "{json}");
@@ -303,7 +356,7 @@ mod tests {
     fn what_is_not_done_is_refused_by_name() {
         for (json, word) in [
             (r#"[]"#, "JSON object"),
-            (r#"{"resample": 2}"#, "resample"),
+            (r#"{"resample": 0}"#, "resample"),
             (r#"{"do_resize": false}"#, "do_resize"),
             (r#"{"do_center_crop": false}"#, "do_center_crop"),
             (r#"{"do_normalize": 1}"#, "do_normalize"),
@@ -312,7 +365,8 @@ mod tests {
             (r#"{"crop_size": {"height": 224, "width": 200}}"#, "squares"),
             (r#"{"image_mean": [0.5]}"#, "image_mean"),
             (r#"{"image_std": [0.5, 0.5, 0]}"#, "image_std"),
-            (r#"{"image_processor_type": "SiglipImageProcessor"}"#, "SiglipImageProcessor"),
+            (r#"{"image_processor_type": "Siglip2ImageProcessor"}"#, "Siglip2ImageProcessor"),
+            (r#"{"image_processor_type": "SiglipImageProcessor", "size": {"shortest_edge": 9}}"#, "size"),
         ] {
             let error = Transform::parse(json.as_bytes()).unwrap_err();
             assert!(matches!(&error, Error::Model(text) if text.contains(word)), "{json}: {error}");

@@ -2,12 +2,13 @@
 
     pip install -r requirements.txt
     python make.py                            pictures, preprocessing, towers of the published shapes,
-                                              a dual encoder of EfficientNet-Lite0 and BERT
+                                              a dual encoder of EfficientNet-Lite0 and BERT, other transformers
     python make.py --dual                     that dual encoder only
+    python make.py --vit                      CLIP with gelu, SigLIP and DINOv2, with tokenizers and preprocessing
     python make.py --bundled models/bundled   the bundled model only; run it whenever its weights change
 
-Writes pictures/*, preprocess.safetensors, towers.safetensors, dual.safetensors, bundled.safetensors
-and bundled.json beside itself. Weights of the big shapes are not stored: `weights` and `dual_weights` are generators
+Writes pictures/*, preprocess.safetensors, towers.safetensors, dual.safetensors, vit.safetensors, vit.json,
+bundled.safetensors and bundled.json beside itself. Weights of the big shapes are not stored: `weights` and `dual_weights` are generators
 that tests/parity repeats bit by bit.
 """
 
@@ -15,6 +16,7 @@ import argparse
 import json
 import math
 import struct
+import tempfile
 import zlib
 from pathlib import Path
 
@@ -25,9 +27,16 @@ from safetensors.numpy import save_file
 from transformers import (
     AutoConfig,
     BertConfig,
+    BitImageProcessor,
     CLIPConfig,
     CLIPImageProcessor,
     CLIPModel,
+    Dinov2Config,
+    Dinov2Model,
+    SiglipConfig,
+    SiglipImageProcessor,
+    SiglipModel,
+    SiglipTokenizer,
     TimmWrapperConfig,
     VisionTextDualEncoderConfig,
     VisionTextDualEncoderModel,
@@ -64,6 +73,45 @@ DUAL_TOKENS = [[1, 320, 1125, 539, 320, 2368, 2], [1, 1929, 2], [1, *[(i * 613 +
 # Blocks whose output is compared, counted through all stages, and every how many values are kept.
 DUAL_BLOCKS = {"blocks.0.0": 0, "blocks.2.1": 4, "blocks.4.2": 10, "blocks.6.0": 15}
 KEPT = 31
+
+# The other transformers: small ones whose heads are not a multiple of 32 wide and whose patches do not fill the
+# picture, and of SigLIP and DINOv2 one of the width, heads and hidden layer of a published model.
+THIN_TEXT = dict(hidden_size=96, intermediate_size=384, num_attention_heads=3, num_hidden_layers=3)
+THIN_VISION = dict(hidden_size=160, intermediate_size=640, num_attention_heads=2, num_hidden_layers=3)
+SO400M = dict(hidden_size=1152, intermediate_size=4304, num_attention_heads=16, num_hidden_layers=2)
+VIT_IDS = {"bos_token_id": 298, "eos_token_id": 299, "pad_token_id": 299}
+VIT_CLIP_TOKENS = [[298, 7, 299], [298, 299], [298, *range(20, 50), 299], [298, 5, 4, 3, 2, 1, 0, 99, 299]]
+# Behind the end token 1 stands what fills a text: SigLIP's end token, or 0, SigLIP 2's padding token.
+VIT_SIGLIP_CONTENTS = [[7], [], list(range(20, 50)), list(range(100, 163)), [9, 8, 7, 6]]
+
+
+def vit_models():
+    """Name, model class, config, side of the pictures, texts."""
+
+    def filled(filler):
+        return [(ids + [1] + [filler] * 64)[:64] for ids in VIT_SIGLIP_CONTENTS]
+
+    gelu = {"hidden_act": "gelu"}
+    clip_text = {**THIN_TEXT, **VIT_IDS, "vocab_size": 300, "max_position_embeddings": 77}
+    clip_image = {**THIN_VISION, "image_size": 50, "patch_size": 14}
+    for name, text, image in [
+        ("clip-gelu", {**clip_text, **gelu}, {**clip_image, **gelu, "layer_norm_eps": 1e-6}),
+        ("clip-mixed", clip_text, {**clip_image, **gelu}),
+        ("clip-tanh", {**clip_text, "hidden_act": "gelu_pytorch_tanh"}, clip_image),
+    ]:
+        yield name, CLIPModel, CLIPConfig(text, image, projection_dim=192), 50, VIT_CLIP_TOKENS
+    text = {**THIN_TEXT, "vocab_size": 300, "projection_size": 160}
+    image = {**THIN_VISION, "image_size": 56, "patch_size": 14}
+    yield "siglip", SiglipModel, SiglipConfig(text, image), 56, filled(1)
+    text = {**SO400M, "vocab_size": 300, "num_hidden_layers": 1}
+    image = {**SO400M, "image_size": 64, "patch_size": 16}
+    yield "siglip2-so400m", SiglipModel, SiglipConfig(text, image), 64, filled(0)
+    thin = dict(hidden_size=96, num_attention_heads=3, num_hidden_layers=3, patch_size=14)
+    for side in (56, 84, 120):
+        yield f"dinov2-{side}", Dinov2Model, Dinov2Config(**thin, image_size=84), side, []
+    small = dict(hidden_size=384, num_attention_heads=6, num_hidden_layers=2, patch_size=14, image_size=518)
+    yield "dinov2-small", Dinov2Model, Dinov2Config(**small), 224, []
+
 
 TEXTS = [
     "a photo of a red shoe",
@@ -210,6 +258,124 @@ def make_dual():
     save_file(golden, HERE / "dual.safetensors")
 
 
+# ---------------------------------------------------------------- the other transformers
+
+
+@torch.no_grad()
+def make_vit():
+    golden, record = {}, {"models": {}}
+    for name, kind, config, side, tokens in vit_models():
+        model = kind(config)
+        state = {
+            key: torch.from_numpy(weights(key, tuple(value.shape)))
+            for key, value in model.state_dict().items()
+            if value.ndim > 0 and value.is_floating_point() and not key.startswith("logit_")
+        }
+        missing, unexpected = model.load_state_dict(state, strict=False)
+        assert all(key.startswith("logit_") or key.endswith("position_ids") for key in missing) and not unexpected
+        model.eval()
+        pixels = np.stack([uniform(f"pixels.{i}", 3 * side * side).reshape(3, side, side) for i in range(3)])
+        pixels = torch.from_numpy(pixels) * 2
+        blocks = model.encoder.layer if kind is Dinov2Model else model.vision_model.encoder.layers
+        outputs = {}
+
+        def keep(layer):
+            def hook(_module, _input, output):
+                outputs[layer] = output[0] if isinstance(output, tuple) else output
+
+            return hook
+
+        hooks = [block.register_forward_hook(keep(layer)) for layer, block in enumerate(blocks)]
+        vectors = model(pixels).pooler_output if kind is Dinov2Model else model.get_image_features(pixels)
+        [hook.remove() for hook in hooks]
+        golden[f"{name}.image"] = unit(vectors)
+        check_spread(golden[f"{name}.image"], name)
+        # Where there is a class token, it comes first, and the last layer is not compared.
+        has_class = int(kind is not SiglipModel)
+        for layer in range(len(blocks) - has_class):
+            patches = outputs[layer][:, has_class:]
+            print(f"{name}, layer {layer}: {tuple(patches.shape)}, deviation {patches.std():.3f}")
+            golden[f"{name}.layer.{layer}"] = np.ascontiguousarray(patches.numpy().reshape(-1)[::KEPT])
+        if tokens:
+            texts = [unit(model.get_text_features(torch.tensor([ids])))[0] for ids in tokens]
+            golden[f"{name}.text"] = np.stack(texts)
+            check_spread(golden[f"{name}.text"], name)
+        record["models"][name] = {"config": json.loads(config.to_json_string()), "side": side, "tokens": tokens}
+    for name in ("wide.png", "tall.png", "tiny.png"):
+        picture = reference_rgb(PICTURES / name)
+        siglip = SiglipImageProcessor(size={"height": 48, "width": 48}, resample=2)
+        golden[f"siglip.{name}"] = siglip(picture, return_tensors="np")["pixel_values"][0].astype(np.float32)
+        dino = BitImageProcessor(size={"shortest_edge": 64}, crop_size={"height": 56, "width": 56})
+        golden[f"dinov2.{name}"] = dino(picture, return_tensors="np")["pixel_values"][0].astype(np.float32)
+    record["tokens"] = {"siglip": siglip_tokens(), "siglip2": siglip2_tokens()}
+    save_file(golden, HERE / "vit.safetensors")
+    (HERE / "vit.json").write_text(json.dumps(record, ensure_ascii=True) + "\n")
+
+
+# Each word often enough to be learned; SentencePiece wants lines.
+CORPUS = [text for text in TEXTS for _ in range(4)] + [text.lower() for text in TEXTS]
+VIT_TEXTS = [
+    *TEXTS,
+    "Two Dogs!",
+    "a [photo] of 10 % (red)\tshoes\nand more",
+    "\u201cquoted\u201d \u2014 long dash \uff21\uff22",
+    " - leading",
+    "! starts with punctuation",
+    "\u2581marked\u2581words",
+    "long " * 100,
+]
+
+
+def siglip_tokens():
+    """A small SentencePiece model in tokenizer.json's form, and what transformers' tokenizer makes of the texts."""
+    import sentencepiece
+    from transformers.convert_slow_tokenizer import SpmConverter, T5Converter
+
+    class Converter(SpmConverter):
+        post_processor = T5Converter.post_processor
+
+    with tempfile.TemporaryDirectory() as folder:
+        prefix = str(Path(folder) / "spiece")
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(CORPUS * 3), model_prefix=prefix, vocab_size=200, model_type="unigram", pad_id=0,
+            eos_id=1, unk_id=2, bos_id=-1, character_coverage=0.98, hard_vocab_limit=False, minloglevel=2,
+        )
+        slow = SiglipTokenizer(prefix + ".model")
+        fast = Converter(slow).converted()
+    fast.save(str(HERE / "siglip-tokenizer.json"), pretty=False)
+    return encoded(slow, VIT_TEXTS)
+
+
+def siglip2_tokens():
+    """The same of Gemma's kind: byte pairs with bytes as the last resort, spaces as marks."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import GemmaTokenizerFast
+
+    special = ["<pad>", "<eos>", "<bos>", "<unk>"]
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.normalizer = normalizers.Replace(" ", "\u2581")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = trainers.BpeTrainer(vocab_size=520, special_tokens=[*special, *bytes_], show_progress=False, limit_alphabet=60)
+    tokenizer.train_from_iterator([text.lower() for text in CORPUS], trainer)
+    state = json.loads(tokenizer.to_str())
+    state["added_tokens"] = [token for token in state["added_tokens"] if token["content"] in special]
+    tokenizer = Tokenizer.from_str(json.dumps(state))
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in special])
+    fast = GemmaTokenizerFast(tokenizer_object=tokenizer, add_bos_token=False, add_eos_token=True, padding_side="right")
+    fast.backend_tokenizer.save(str(HERE / "siglip2-tokenizer.json"), pretty=False)
+    # SigLIP 2 was trained on small letters.
+    return encoded(fast, VIT_TEXTS, str.lower)
+
+
+def encoded(tokenizer, texts, before=str):
+    ids = [tokenizer(before(text), padding="max_length", max_length=64, truncation=True)["input_ids"] for text in texts]
+    assert all(len(one) == 64 for one in ids)
+    return [{"text": text, "ids": one} for text, one in zip(texts, ids)]
+
+
 # ---------------------------------------------------------------- pictures
 
 
@@ -326,17 +492,21 @@ def make_bundled(directory):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dual", action="store_true", help="only the values of the generated dual encoder")
+    parser.add_argument("--vit", action="store_true", help="only the values of the other generated transformers")
     parser.add_argument("--bundled", type=Path, metavar="DIR", help="only the values of this model directory")
     arguments = parser.parse_args()
     if arguments.bundled:
         make_bundled(arguments.bundled)
     elif arguments.dual:
         make_dual()
+    elif arguments.vit:
+        make_vit()
     else:
         make_pictures()
         make_preprocess()
         make_towers()
         make_dual()
+        make_vit()
 
 
 if __name__ == "__main__":

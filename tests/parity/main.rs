@@ -12,6 +12,7 @@ mod models;
 mod precision;
 mod preprocess;
 mod refusals;
+mod vit;
 
 use std::path::{Path, PathBuf};
 

@@ -44,9 +44,9 @@ fn edit_weights(directory: &Path, change: impl FnOnce(&mut Tensors)) {
 
 #[test]
 fn configs_that_ask_for_something_else_are_refused() {
-    assert_refused("hidden_act", |d| edit_config(d, "/vision_config/hidden_act", json!("gelu")));
-    assert_refused("layer_norm_eps", |d| edit_config(d, "/text_config/layer_norm_eps", json!(1e-6)));
-    assert_refused("model_type", |d| edit_config(d, "/model_type", json!("siglip")));
+    assert_refused("hidden_act", |d| edit_config(d, "/vision_config/hidden_act", json!("relu")));
+    assert_refused("layer_norm_eps", |d| edit_config(d, "/text_config/layer_norm_eps", json!(-1e-6)));
+    assert_refused("model_type", |d| edit_config(d, "/model_type", json!("blip")));
     assert_refused("eos_token_id", |d| edit_config(d, "/text_config/eos_token_id", json!(77)));
     assert_refused("image_size", |d| edit_config(d, "/vision_config/image_size", json!(64)));
     // The shapes tell: heads would not.

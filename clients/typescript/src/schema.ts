@@ -2475,7 +2475,7 @@ export interface components {
             /** Format: int64 */
             dimension: number;
             loaded: boolean;
-            /** @description `text`, `image`. */
+            /** @description `text` and `image`, or `image` alone. */
             modalities: string[];
             name: string;
             precision: string;

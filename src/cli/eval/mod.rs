@@ -95,7 +95,7 @@ pub struct EvalArgs {
     /// Where the models run: auto, cpu, cuda or metal [default: auto]
     #[arg(long, value_parser = super::parse_device)]
     device: Option<crate::config::Device>,
-    /// Numbers that the models calculate with: f32, bf16, int8 or auto [default: f32]
+    /// Numbers that the models calculate with: f32, bf16 or int8 (CPU), f16 (GPU) or auto [default: f32]
     #[arg(long, value_parser = super::parse_precision)]
     precision: Option<crate::config::Precision>,
     /// Never fetch a model from the hub
@@ -109,8 +109,7 @@ pub struct EvalArgs {
 pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let target = store::Target::parse(&args.store)?;
     let settings = SettingsArgs::of_model(args.device, args.precision, args.offline).settings()?;
-    let mut options = serve::embed_options(&settings);
-    options.max_batch = options.max_batch.max(16);
+    let options = serve::embed_options(&settings);
     let source = dataset::Source {
         path: &args.pictures,
         label_field: &args.label_field,

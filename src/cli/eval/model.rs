@@ -53,6 +53,10 @@ impl Run {
         sets: &[TemplateSet],
     ) -> anyhow::Result<Self> {
         let embedder = Embedder::load(&ModelSpec::parse(name)?, options)?;
+        anyhow::ensure!(
+            embedder.info().modalities.contains(&"text"),
+            "model `{name}` embeds pictures only; eval compares pictures with texts"
+        );
         let runtime = actix_web::rt::System::new();
         let began = Instant::now();
         let pictures = runtime.block_on(pictures(&embedder, data))?;

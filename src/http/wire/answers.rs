@@ -126,7 +126,7 @@ pub struct ModelsOut {
 pub struct ModelOut {
     name: String,
     dimension: u64,
-    /// `text`, `image`.
+    /// `text` and `image`, or `image` alone.
     modalities: Vec<String>,
     device: String,
     precision: String,

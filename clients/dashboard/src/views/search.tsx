@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { at, post, words, type CollectionLine, type Hit } from "../api";
 import { duration, titleOf } from "../format";
 import { base64, dropped, isPicture } from "../pictures";
-import { go, href, say } from "../store";
+import { go, href, overview, say } from "../store";
 import { Button, Empty, FileButton, Icon, Notice, Preview, Skeletons, Thumb } from "../ui";
 import { chosenCount, filterOf, Filters, NOTHING, type Chosen } from "./filters";
 import { Detail, Results } from "./results";
@@ -100,6 +100,8 @@ export function Search({ line }: { line: CollectionLine }) {
     setDraft(next);
     setAsked(next);
   };
+  // A model of pictures alone takes no words.
+  const described = overview.value?.model.modalities.includes("text") ?? true;
   const both = draft.picture && draft.text.trim() !== "";
 
   if (line.points === 0) {
@@ -142,7 +144,8 @@ export function Search({ line }: { line: CollectionLine }) {
           <input
             type="search"
             aria-label="Describe what you look for"
-            placeholder="Describe what you look for"
+            placeholder={described ? "Describe what you look for" : "This model takes pictures only: choose or drop one"}
+            disabled={!described}
             value={draft.text}
             onInput={(event) => setDraft({ ...draft, text: event.currentTarget.value, like: null })}
           />
@@ -187,7 +190,7 @@ export function Search({ line }: { line: CollectionLine }) {
             )}
           </div>
         )}
-        {!draft.like && (
+        {described && !draft.like && (
           <label class="without">
             <span>Not</span>
             <input
@@ -211,7 +214,7 @@ export function Search({ line }: { line: CollectionLine }) {
           {found && (
             <p class="summary">
               {isBlank(asked)
-                ? "Some of this collection, drawn at random. Describe what you look for, or drop a picture here."
+                ? `Some of this collection, drawn at random. ${described ? "Describe what you look for, or drop" : "Drop"} a picture here.`
                 : `${found.hits.length} best first, in ${duration(found.took)}.${
                     found.hits.length > 0 && typeof found.hits[0]!.relevance !== "number" ? " Relevance is shown from 64 points on." : ""
                   }`}

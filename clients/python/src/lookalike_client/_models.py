@@ -106,7 +106,7 @@ class ModelOut(BaseModel):
     device: str
     dimension: Annotated[int, Field(ge=0)]
     loaded: bool
-    modalities: Annotated[list[str], Field(description="`text`, `image`.")]
+    modalities: Annotated[list[str], Field(description="`text` and `image`, or `image` alone.")]
     name: str
     precision: str
 
