@@ -96,8 +96,13 @@ impl Backbone {
 
     /// Features of the pictures of a pack, in order; empty for what holds no signature.
     pub fn all(&self, pack: &Pack, recipe: &Recipe) -> Vec<Vec<f32>> {
+        self.folds(pack, recipe, &["calibration", "test"])
+    }
+
+    /// The same of some folds; empty for the others too.
+    pub fn folds(&self, pack: &Pack, recipe: &Recipe, folds: &[&str]) -> Vec<Vec<f32>> {
         let mut all = vec![Vec::new(); pack.pictures.len()];
-        for fold in ["calibration", "test"] {
+        for fold in folds {
             for genuine in [true, false] {
                 for (i, features) in self.part(pack, recipe, fold, genuine) {
                     all[i] = features;

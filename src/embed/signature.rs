@@ -14,7 +14,7 @@ use crate::preprocess::{InkPrint, Levels, Quality, Signature};
 /// Changes whenever the same picture and weights give other features.
 const VERSION: u32 = 2;
 /// The same for those of a transformer.
-const PATCHES_VERSION: u32 = 1;
+const PATCHES_VERSION: u32 = 2;
 /// Columns that a transformer's patches are pooled over.
 const COLUMNS: usize = 4;
 /// The canvas: width and height, pixels.
