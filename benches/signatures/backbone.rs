@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
+use image::imageops::{flip_horizontal_in_place, flip_vertical_in_place};
 use lookalike::embed::{DeviceChoice, EfficientNet, EmbedOptions, ModelSpec, Pooling};
 use lookalike::preprocess::{Cleaning, Levels, Limits, Signature, Transform, decode};
 use rayon::prelude::*;
@@ -20,11 +21,24 @@ pub enum Backbone {
     Hog,
 }
 
+/// Every so many genuine signatures of a writer one is mirrored.
+const MIRRORED_EVERY: usize = 3;
+
+/// How a picture is turned over first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mirror {
+    No,
+    Across,
+    Along,
+    Both,
+}
+
 /// How pictures become features.
 #[derive(Clone)]
 pub struct Recipe {
     pub cleaning: Cleaning,
     pub pooling: Pooling,
+    pub mirror: Mirror,
 }
 
 impl Backbone {
@@ -61,7 +75,13 @@ impl Backbone {
 
     /// Of one picture; empty where it holds no signature.
     pub fn features(&self, picture: &[u8], recipe: &Recipe) -> Vec<f32> {
-        let picture = decode(picture, &Limits::default()).expect("the pack holds pictures");
+        let mut picture = decode(picture, &Limits::default()).expect("the pack holds pictures");
+        if matches!(recipe.mirror, Mirror::Across | Mirror::Both) {
+            flip_horizontal_in_place(&mut picture);
+        }
+        if matches!(recipe.mirror, Mirror::Along | Mirror::Both) {
+            flip_vertical_in_place(&mut picture);
+        }
         let Ok(signature) = Signature::find(&picture, recipe.cleaning) else { return Vec::new() };
         match self {
             Backbone::Tower { tower, levels, .. } => {
@@ -76,8 +96,13 @@ impl Backbone {
 
     /// Features of the pictures of a pack, in order; empty for what holds no signature.
     pub fn all(&self, pack: &Pack, recipe: &Recipe) -> Vec<Vec<f32>> {
+        self.folds(pack, recipe, &["calibration", "test"])
+    }
+
+    /// The same of some folds; empty for the others too.
+    pub fn folds(&self, pack: &Pack, recipe: &Recipe, folds: &[&str]) -> Vec<Vec<f32>> {
         let mut all = vec![Vec::new(); pack.pictures.len()];
-        for fold in ["calibration", "test"] {
+        for fold in folds {
             for genuine in [true, false] {
                 for (i, features) in self.part(pack, recipe, fold, genuine) {
                     all[i] = features;
@@ -87,10 +112,11 @@ impl Backbone {
         all
     }
 
-    /// Features of a fold's genuine or forged pictures, with their numbers.
+    /// Features of a fold's genuine or forged pictures, with their numbers; of mirrored ones every third.
     pub fn part(&self, pack: &Pack, recipe: &Recipe, fold: &str, genuine: bool) -> Vec<(usize, Vec<f32>)> {
         let kind = if genuine { "genuine" } else { "forged" };
-        let numbers = format!("{:?} {:?}", recipe.cleaning, recipe.pooling);
+        let numbers = format!("{:?} {:?} {:?}", recipe.cleaning, recipe.pooling, recipe.mirror);
+        let every = if recipe.mirror == Mirror::No { 1 } else { MIRRORED_EVERY };
         let key: String = format!("{} {} {fold} {kind} {numbers}", self.name(), pack.name)
             .chars()
             .filter_map(|c| if c.is_ascii_alphanumeric() { Some(c) } else { (c == ' ').then_some('-') })
@@ -98,6 +124,7 @@ impl Backbone {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("signatures-{key}.json"));
         let wanted: Vec<usize> = (0..pack.pictures.len())
             .filter(|&i| pack.pictures[i].genuine == genuine && pack.folds[&pack.pictures[i].writer] == fold)
+            .step_by(every)
             .collect();
         if let Ok(bytes) = fs::read(&path)
             && let Ok(kept) = serde_json::from_slice::<Vec<(usize, Vec<f32>)>>(&bytes)

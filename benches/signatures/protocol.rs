@@ -129,8 +129,9 @@ pub fn cohort(pack: &Pack, features: &[Vec<f32>], writers: &[&str]) -> Vec<(Stri
 }
 
 /// How well forged is told from genuine without any reference, by a ridge regression on the features
-/// fitted on writers of `fit`: the area under the curve on those of `test`. 0.5 is by chance.
-pub fn leak(pack: &Pack, features: &[Vec<f32>], fit: &[&str], test: &[&str]) -> f64 {
+/// fitted on writers of `fit`: the area under the curve on those of `test`. 0.5 is by chance. `None` without
+/// features of both kinds.
+pub fn leak(pack: &Pack, features: &[Vec<f32>], fit: &[&str], test: &[&str]) -> Option<f64> {
     let of = |writers: &[&str]| -> BTreeMap<usize, f64> {
         let usable = pack.pictures.iter().enumerate().filter(|(i, picture)| {
             !picture.duplicate && !features[*i].is_empty() && writers.contains(&picture.writer.as_str())
@@ -138,6 +139,9 @@ pub fn leak(pack: &Pack, features: &[Vec<f32>], fit: &[&str], test: &[&str]) -> 
         usable.map(|(i, picture)| (i, if picture.genuine { 1.0 } else { -1.0 })).collect()
     };
     let (fit, test) = (of(fit), of(test));
+    if fit.is_empty() || test.is_empty() {
+        return None;
+    }
     let size = features.iter().map(Vec::len).max().unwrap_or(0);
     let rows: Vec<&Vec<f32>> = fit.keys().map(|&i| &features[i]).collect();
     let data = DMatrix::from_iterator(
@@ -153,7 +157,7 @@ pub fn leak(pack: &Pack, features: &[Vec<f32>], fit: &[&str], test: &[&str]) -> 
     let mut product = &centred * centred.transpose();
     let ridge = 0.05 * product.trace() / size as f64;
     (0..size).for_each(|i| product[(i, i)] += ridge);
-    let Some(factor) = product.cholesky() else { return f64::NAN };
+    let factor = product.cholesky()?;
     let weights = factor.solve(&(&centred * labels.add_scalar(-level)));
     let mut scored: Vec<(f64, f64)> = test
         .iter()
@@ -166,5 +170,5 @@ pub fn leak(pack: &Pack, features: &[Vec<f32>], fit: &[&str], test: &[&str]) -> 
     for (_, label) in &scored {
         if *label < 0.0 { forged += 1.0 } else { ordered += forged }
     }
-    ordered / (forged * (scored.len() as f64 - forged)).max(1.0)
+    Some(ordered / (forged * (scored.len() as f64 - forged)).max(1.0))
 }

@@ -11,19 +11,19 @@ use crate::error::{Error, Result};
 use crate::preprocess::{InkPrint, Levels, Quality, Signature};
 
 /// Changes whenever the same picture and weights give other features.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The same for those of a transformer.
-const PATCHES_VERSION: u32 = 1;
+const PATCHES_VERSION: u32 = 2;
 /// Columns that a transformer's patches are pooled over.
 const COLUMNS: usize = 4;
 /// The canvas: width and height, pixels.
 const CANVAS: (u32, u32) = (320, 160);
 /// Blocks of the tower, ascending.
-const BLOCKS: &[usize] = &[10];
+const BLOCKS: &[usize] = &[7, 10];
 /// Rows and columns of the grid.
 const GRID: (usize, usize) = (2, 4);
-/// Channels of each of [`BLOCKS`].
-const CHANNELS: usize = 112;
+/// Channels of all of [`BLOCKS`].
+const CHANNELS: usize = 80 + 112;
 
 /// Which numbers of the tower become features: the numbers of this module, or others in a bench that
 /// shows what they do.
@@ -165,7 +165,7 @@ impl Towers {
     /// How signatures become features, with weights of this fingerprint; `None` where they cannot.
     pub(super) fn signature_info(&self, fingerprint: &str) -> Option<SignatureInfo> {
         if self.convolutional().is_some() {
-            let dimension = CHANNELS * BLOCKS.len() * GRID.0 * GRID.1;
+            let dimension = CHANNELS * GRID.0 * GRID.1;
             return Some(SignatureInfo { recipe: format!("{fingerprint}-{VERSION}"), dimension });
         }
         let shape = self.config().plan()?.image.shape;

@@ -21,8 +21,8 @@ const COMPONENTS: usize = 500;
 const SHRINKAGE: f64 = 0.05;
 /// Fewer people say too little of what differs between people.
 pub const MIN_COHORT: usize = 10;
-/// Signatures that are used at most, the same number of each: the fit takes seconds.
-pub const MAX_COHORT_SIGNATURES: usize = 2_000;
+/// Signatures that are used at most: the fit takes seconds.
+pub const MAX_COHORT_SIGNATURES: usize = 4_000;
 /// References up to which the population's self-similarity is known.
 const MAX_REFERENCES: usize = 10;
 
@@ -56,10 +56,29 @@ impl Whitening {
     /// # Errors
     /// `InvalidInput` where there are fewer than [`MIN_COHORT`] subjects or features differ in length.
     pub fn fit(recipe: &str, signatures: &[(String, Vec<f32>)]) -> Result<Whitening> {
-        let mut by_subject: BTreeMap<&str, Vec<&Vec<f32>>> = BTreeMap::new();
-        for (subject, features) in signatures {
-            by_subject.entry(subject).or_default().push(features);
-        }
+        Whitening::fit_mirrored(recipe, signatures, &[])
+    }
+
+    /// As [`Whitening::fit`], with features of mirrored pictures beside them: a mirrored signature is one
+    /// of another person, as far as features go, so that a cohort says more of how hands differ, and less
+    /// of its script. Such a person is none of [`Whitening::subjects`].
+    ///
+    /// # Errors
+    /// As [`Whitening::fit`].
+    pub fn fit_mirrored(
+        recipe: &str,
+        signatures: &[(String, Vec<f32>)],
+        mirrored: &[(String, Vec<f32>)],
+    ) -> Result<Whitening> {
+        let grouped = |signatures| {
+            let mut by_subject: BTreeMap<&str, Vec<&Vec<f32>>> = BTreeMap::new();
+            let pairs: &[(String, Vec<f32>)] = signatures;
+            pairs
+                .iter()
+                .for_each(|(subject, features)| by_subject.entry(subject).or_default().push(features));
+            by_subject
+        };
+        let (mut by_subject, mut others) = (grouped(signatures), grouped(mirrored));
         let size = signatures.first().map_or(0, |(_, features)| features.len());
         if by_subject.len() < MIN_COHORT {
             return Err(Error::InvalidInput(format!(
@@ -68,17 +87,17 @@ impl Whitening {
             )));
         }
         let is_whole = |features: &Vec<f32>| features.len() == size && features.iter().all(|v| v.is_finite());
-        if size == 0 || !signatures.iter().all(|(_, features)| is_whole(features)) {
+        if size == 0 || !signatures.iter().chain(mirrored).all(|(_, features)| is_whole(features)) {
             return Err(Error::InvalidInput(
                 "the cohort's features differ in length or are no numbers".into(),
             ));
         }
-        let each = (MAX_COHORT_SIGNATURES / by_subject.len()).max(1);
-        by_subject.values_mut().for_each(|features| features.truncate(each));
-        let rows: Vec<&Vec<f32>> =
-            by_subject.values().flatten().take(MAX_COHORT_SIGNATURES).copied().collect();
+        let each = most_of_each(by_subject.values().chain(others.values()).map(Vec::len));
+        by_subject.values_mut().chain(others.values_mut()).for_each(|features| features.truncate(each));
+        let people = || by_subject.values().chain(others.values());
+        let rows: Vec<&Vec<f32>> = people().flatten().take(MAX_COHORT_SIGNATURES).copied().collect();
         let (mean, matrix) = components(&rows, size)?;
-        let matrix = steady(&by_subject, &mean, matrix)?;
+        let matrix = steady(people(), &mean, matrix)?;
         let mut whitening = Whitening {
             id: String::new(),
             recipe: recipe.to_owned(),
@@ -208,13 +227,25 @@ impl Whitening {
     }
 }
 
+/// How many signatures of each person can be used, if those who have more give up the rest.
+fn most_of_each(counts: impl Iterator<Item = usize> + Clone) -> usize {
+    let most = counts.clone().max().unwrap_or(1);
+    let fits =
+        |each: &usize| counts.clone().map(|count| count.min(*each)).sum::<usize>() <= MAX_COHORT_SIGNATURES;
+    (1..=most).rev().find(fits).unwrap_or(1)
+}
+
 /// The rows turned and scaled so that signatures of one hand vary alike along each of them. The fewer
 /// differences were seen of a hand, the more their covariance is drawn to a ball.
-fn steady(by_subject: &BTreeMap<&str, Vec<&Vec<f32>>>, mean: &[f32], matrix: Vec<f32>) -> Result<Vec<f32>> {
+fn steady<'a>(
+    people: impl Iterator<Item = &'a Vec<&'a Vec<f32>>>,
+    mean: &[f32],
+    matrix: Vec<f32>,
+) -> Result<Vec<f32>> {
     let (size, count) = (mean.len(), matrix.len() / mean.len());
     let rows = DMatrix::from_row_iterator(count, size, matrix.iter().map(|&value| f64::from(value)));
     let (mut within, mut seen) = (DMatrix::<f64>::zeros(count, count), 0);
-    for signatures in by_subject.values().filter(|signatures| signatures.len() > 1) {
+    for signatures in people.filter(|signatures| signatures.len() > 1) {
         let values = signatures.iter().flat_map(|row| row.iter().zip(mean).map(|(v, m)| f64::from(v - m)));
         let mut own = &rows * DMatrix::from_iterator(size, signatures.len(), values);
         let centre = own.column_mean();
@@ -319,6 +350,39 @@ mod tests {
             assert_eq!(whitening.population(1), None);
             assert!(centroid(&white[..3]).len() == white[0].len());
         }
+    }
+
+    #[test]
+    fn mirrored_signatures_add_to_a_small_cohort_and_are_no_people_of_it() {
+        let all = cohort(90, 40);
+        let (own, mirrored, others) = (&all[..72], &all[72..360], &all[360..]);
+        let few = Whitening::fit("r", own).unwrap();
+        let more = Whitening::fit_mirrored("r", own, mirrored).unwrap();
+        assert_eq!((few.subjects(), more.subjects()), (12, 12));
+        assert_ne!(few.id(), more.id());
+        let apart = |whitening: &Whitening| {
+            let white: Vec<Vec<f32>> = others.iter().map(|(_, row)| whitening.whiten(row).unwrap()).collect();
+            let mean = |same: bool| {
+                let pairs = (0..white.len()).flat_map(|i| (0..i).map(move |j| (i, j)));
+                let found: Vec<f64> = pairs
+                    .filter(|(i, j)| (others[*i].0 == others[*j].0) == same)
+                    .map(|(i, j)| cosine(&white[i], &white[j]))
+                    .collect();
+                found.iter().sum::<f64>() / found.len() as f64
+            };
+            mean(true) - mean(false)
+        };
+        assert!(apart(&more) > apart(&few) + 0.05, "{} {}", apart(&more), apart(&few));
+        let short = [("m".to_owned(), vec![1.0; 9])];
+        let refused = Whitening::fit_mirrored("r", own, &short).unwrap_err();
+        assert!(refused.to_string().contains("differ in length"));
+    }
+
+    #[test]
+    fn no_more_signatures_than_the_bound_are_used_and_all_where_they_fit() {
+        assert_eq!(most_of_each([24; 80].into_iter().chain([8; 240])), 24);
+        assert_eq!(most_of_each([24; 320].into_iter()), MAX_COHORT_SIGNATURES / 320);
+        assert_eq!(most_of_each([3; 9_000].into_iter()), 1);
     }
 
     #[test]
