@@ -13,6 +13,7 @@ mod duplicates;
 mod durability;
 mod eval;
 mod guard;
+mod hub;
 mod images;
 mod import;
 mod map;
