@@ -52,7 +52,7 @@ pub use config::{ModelConfig, TowerShape};
 pub use device::DeviceChoice;
 pub use dual::DualConfig;
 pub use efficientnet::{EfficientNet, Features};
-pub use hub::{Cached, Pulled, Removed, Revision, cached, model_cache, pull, remove};
+pub use hub::{Cached, Pulled, Removed, Revision, Weighed, cached, model_cache, pull, remove, weigh};
 pub use options::EmbedOptions;
 pub use precision::PrecisionChoice;
 pub use signature::{Pooling, SignatureFeatures, SignatureInfo};
@@ -118,6 +118,8 @@ pub struct ModelInfo {
     pub image_size: usize,
     /// Tokens of a text, with begin and end; the rest is cut.
     pub context_length: usize,
+    /// Bytes of all its weights as f32.
+    pub weight_bytes: u64,
     /// How it makes features of signatures; `None` where it cannot.
     pub signature: Option<SignatureInfo>,
     /// How long loading took.
@@ -209,6 +211,7 @@ impl Embedder {
             fingerprint,
             signature,
             dimension: config.projection(),
+            weight_bytes: config.layout().bytes(),
             modalities: ["text", "image"],
             device: device::name(&device),
             precision: precision::name(towers.precision()),
@@ -228,7 +231,7 @@ impl Embedder {
     ) -> Result<Embedder> {
         let threads = options.decode_threads();
         let pool = Pool::start(threads, options.decode_bytes)?;
-        let metrics = Metrics::new()?;
+        let metrics = options.metrics.clone().map_or_else(Metrics::new, Ok)?;
         let cleaning = format!("{:?}", options.cleaning);
         let model = [info.fingerprint.as_str(), info.precision, &cleaning];
         let cache = Cache::new(options.cache_bytes, &model, metrics.clone())?;

@@ -27,6 +27,7 @@ mod process;
 mod queries;
 mod recall;
 mod relevance;
+mod several;
 mod signatures;
 mod snapshots;
 mod tasks;

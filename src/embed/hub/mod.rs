@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::config::ModelConfig;
 use super::files::{self, CONFIG, PREPROCESSOR, TOKENIZER, WEIGHTS};
+use super::options::EmbedOptions;
 use super::spec::ModelSpec;
 use super::text::TextEncoder;
 use crate::error::{Error, Result};
@@ -184,7 +185,9 @@ pub fn pull(id: &str, revision: &str, cache: Option<&Path>) -> Result<Pulled> {
     paths.push(repository.weights()?.ok_or_else(|| repository.missing(WEIGHTS[0]))?);
     let commit = repository.commit.get().cloned().unwrap_or_default();
     let spec = ModelSpec::Hub { id: id.into(), revision: commit.clone() };
-    let dimension = dimension(&spec, cache).map_err(unusable)?;
+    let options =
+        EmbedOptions { offline: true, cache_dir: cache.map(Path::to_path_buf), ..EmbedOptions::default() };
+    let Weighed { dimension, .. } = weigh(&spec, &options).map_err(unusable)?;
     repository.settle()?;
     let size = |path: &PathBuf| -> Result<(String, u64)> {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -194,16 +197,26 @@ pub fn pull(id: &str, revision: &str, cache: Option<&Path>) -> Result<Pulled> {
     Ok(Pulled { commit, path, files: paths.iter().map(size).collect::<Result<_>>()?, dimension })
 }
 
-/// The length of the vectors of a model whose files are here, all of which are opened and compared with its
-/// configuration; the weights are not read.
+/// What can be told of a model without reading its weights.
+#[derive(Debug, Clone, Copy)]
+pub struct Weighed {
+    /// Length of its vectors.
+    pub dimension: usize,
+    /// Bytes of all its weights as f32.
+    pub bytes: u64,
+}
+
+/// Opens the files of a model, fetching what is missing unless `offline`, and compares the names and shapes of all
+/// tensors with its configuration; the weights are not read. Blocking.
 ///
 /// # Errors
-/// `Model` where it cannot be used.
-pub fn dimension(spec: &ModelSpec, cache: Option<&Path>) -> Result<usize> {
-    let files = files::open(spec, true, cache)?;
+/// As [`super::Embedder::load`].
+pub fn weigh(spec: &ModelSpec, options: &EmbedOptions) -> Result<Weighed> {
+    let files = files::open(spec, options.offline, options.cache_dir.as_deref())?;
     let transform = Transform::parse(&files.preprocessor)?;
     let config = ModelConfig::parse(&files.config, transform.side())?;
-    TextEncoder::parse(&files.tokenizer, &config, super::TextCleaning::Off)?;
-    files.checkpoint.check(&config.layout())?;
-    Ok(config.projection())
+    TextEncoder::parse(&files.tokenizer, &config, options.cleaning)?;
+    let layout = config.layout();
+    files.checkpoint.check(&layout)?;
+    Ok(Weighed { dimension: config.projection(), bytes: layout.bytes() })
 }
