@@ -49,6 +49,14 @@ pub enum Error {
     /// The collection is read-only, or the server is starting or stopping (503). Says why.
     #[error("Service unavailable: {0}")]
     Unavailable(String),
+    /// A model that is to be loaded has no room beside those in use (503); come back after so many seconds.
+    #[error("No room: {what}; retry after {retry_after_secs} s")]
+    NoRoom {
+        /// Which model, and which bound.
+        what: String,
+        /// Seconds after which a retry makes sense.
+        retry_after_secs: u32,
+    },
     /// The disk is too full to write (507); deletes still work.
     #[error("Insufficient storage: {0}")]
     StorageFull(String),
@@ -83,8 +91,18 @@ impl Error {
             Error::Validation(_) => 422,
             Error::Overloaded { .. } => 429,
             Error::Corrupted(_) | Error::Io(_) | Error::Internal(_) => 500,
-            Error::Unavailable(_) => 503,
+            Error::Unavailable(_) | Error::NoRoom { .. } => 503,
             Error::StorageFull(_) => 507,
+        }
+    }
+
+    /// Seconds after which the same request may succeed, where that is known.
+    pub fn retry_after_secs(&self) -> Option<u32> {
+        match self {
+            Error::Overloaded { retry_after_secs, .. } | Error::NoRoom { retry_after_secs, .. } => {
+                Some(*retry_after_secs)
+            }
+            _ => None,
         }
     }
 

@@ -107,6 +107,15 @@ struct SettingsArgs {
     /// `bundled`, a directory in Hugging Face layout, or a hub id such as openai/clip-vit-base-patch32 [default: bundled]
     #[arg(long)]
     model: Option<String>,
+    /// A further model, loaded when it is first used; may be repeated
+    #[arg(long, value_name = "MODEL")]
+    also_model: Vec<String>,
+    /// Unload a further model that was not used for so long; 0 never does [default: 900]
+    #[arg(long, value_name = "SECONDS")]
+    model_idle_secs: Option<u64>,
+    /// Weights that may be loaded at once, MiB; 0 is no bound [default: 0]
+    #[arg(long, value_name = "MIB")]
+    model_memory_mib: Option<usize>,
     /// Where the model runs: auto, cpu, cuda or metal [default: auto]
     #[arg(long, value_parser = parse_device)]
     device: Option<Device>,
@@ -159,6 +168,9 @@ impl SettingsArgs {
             port: self.port,
             data_dir: self.data_dir.clone(),
             model: self.model.clone(),
+            also_model: (!self.also_model.is_empty()).then(|| self.also_model.clone()),
+            model_idle_secs: self.model_idle_secs,
+            model_memory_mib: self.model_memory_mib,
             device: self.device,
             precision: self.precision,
             // A switch that is not typed leaves the file and the environment their say.

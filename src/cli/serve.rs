@@ -8,7 +8,7 @@ use super::client::Client;
 use super::{SettingsArgs, banner};
 use crate::config::{self, Settings};
 use crate::embed::{DeviceChoice, EmbedOptions, Embedder, ModelSpec, PrecisionChoice};
-use crate::engine::{CallLimits, Engine};
+use crate::engine::{CallLimits, Engine, ModelLimits, Models};
 use crate::error::Result;
 use crate::http::{Bound, ServerOptions, bind};
 use crate::preprocess;
@@ -40,12 +40,12 @@ pub fn run(args: &SettingsArgs) -> anyhow::Result<()> {
 /// Everything up to the first request.
 pub fn start(settings: &Settings) -> Result<Started> {
     let began = Instant::now();
-    let embedder = Embedder::load(&ModelSpec::parse(&settings.model)?, &embed_options(settings))?;
+    let models = models(settings)?;
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let parallel = if settings.max_parallel_calls == 0 { 2 * cores } else { settings.max_parallel_calls };
     let limits = CallLimits { parallel, waiting: settings.max_waiting_calls };
     let pictures = PicturePolicy { thumbnails: settings.thumbnails, originals: settings.originals };
-    let engine = Engine::open(&settings.data_dir, store_options(settings), embedder, limits, pictures)?;
+    let engine = Engine::open(&settings.data_dir, store_options(settings), models, limits, pictures)?;
     let bound = bind(engine.clone(), server_options(settings))?;
     let banner = banner::text(
         &format!("http://{}", bound.address),
@@ -55,6 +55,18 @@ pub fn start(settings: &Settings) -> Result<Started> {
         began.elapsed(),
     );
     Ok(Started { bound, engine, banner })
+}
+
+/// The default model, loaded, and the others as the settings name them.
+fn models(settings: &Settings) -> Result<Models> {
+    let options = embed_options(settings);
+    let others = settings.also_model.iter().map(|text| ModelSpec::parse(text)).collect::<Result<Vec<_>>>()?;
+    let embedder = Embedder::load(&ModelSpec::parse(&settings.model)?, &options)?;
+    let limits = ModelLimits {
+        idle: (settings.model_idle_secs > 0).then(|| Duration::from_secs(settings.model_idle_secs)),
+        memory_bytes: (settings.model_memory_mib > 0).then_some((settings.model_memory_mib * MIB) as u64),
+    };
+    Models::new(embedder, &others, &options, limits)
 }
 
 /// Runs blocking work against a server of its own on a free port of this machine, which then stops

@@ -68,6 +68,15 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// `bundled`, a directory in Hugging Face layout, or a hub id.
     pub model: String,
+    /// Further models, each as `model`: a list, or names with commas between; a vector of a collection may name one.
+    /// They are loaded when they are first used.
+    #[serde(deserialize_with = "one_or_many")]
+    pub also_model: Vec<String>,
+    /// A model of `also_model` that was not used for so many seconds is unloaded; never if 0.
+    pub model_idle_secs: u64,
+    /// MiB of weights that may be loaded at once; the model of `also_model` that was used longest ago is unloaded for
+    /// another. No bound if 0.
+    pub model_memory_mib: usize,
     /// Where the towers run: `auto`, `cpu`, `cuda` or `metal`.
     pub device: Device,
     /// The numbers that the towers calculate with: `f32`, `bf16` or `int8` (CPU), `f16` (GPU) or `auto`.
@@ -131,6 +140,9 @@ impl Default for Settings {
             port: 6333,
             data_dir: PathBuf::from("./lookalike-data"),
             model: "bundled".into(),
+            also_model: Vec::new(),
+            model_idle_secs: 900,
+            model_memory_mib: 0,
             device: Device::Auto,
             precision: Precision::F32,
             offline: false,
@@ -161,7 +173,7 @@ impl Default for Settings {
 }
 
 /// Settings that are text whatever they look like: a key may be all digits.
-const TEXTS: [&str; 5] = ["api_key", "read_only_api_key", "model", "model_cache", "data_dir"];
+const TEXTS: [&str; 6] = ["api_key", "read_only_api_key", "model", "also_model", "model_cache", "data_dir"];
 
 fn texts_from_environment() -> BTreeMap<&'static str, String> {
     let read = |name: &&'static str| {
@@ -169,6 +181,27 @@ fn texts_from_environment() -> BTreeMap<&'static str, String> {
         Some((*name, value))
     };
     TEXTS.iter().filter_map(read).collect()
+}
+
+/// A list of texts, or one text with commas between its parts.
+fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        One(String),
+        Many(Vec<String>),
+    }
+    let parts = |text: String| -> Vec<String> {
+        text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+    };
+    Given::deserialize(deserializer)
+        .map(|given| match given {
+            Given::One(text) => parts(text),
+            Given::Many(texts) => texts,
+        })
+        .map_err(|_| {
+            serde::de::Error::custom("expected a list of texts, or one with commas between its parts")
+        })
 }
 
 /// What was typed: only what is set overrides.
@@ -186,6 +219,15 @@ pub struct Overrides {
     /// See [`Settings::model`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// See [`Settings::also_model`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub also_model: Option<Vec<String>>,
+    /// See [`Settings::model_idle_secs`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_idle_secs: Option<u64>,
+    /// See [`Settings::model_memory_mib`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_memory_mib: Option<usize>,
     /// See [`Settings::device`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<Device>,
@@ -277,6 +319,7 @@ impl Settings {
         let most = [
             ("embed_cache_mib", self.embed_cache_mib, MAX_MEMORY_MIB),
             ("decode_memory_mib", self.decode_memory_mib, MAX_MEMORY_MIB),
+            ("model_memory_mib", self.model_memory_mib, MAX_MEMORY_MIB),
             ("decode_threads", self.decode_threads, MAX_DECODE_THREADS),
         ];
         if let Some((name, value, most)) = most.iter().find(|(_, value, most)| value > most) {
@@ -319,6 +362,17 @@ mod tests {
     }
 
     #[test]
+    fn further_models_are_a_list_or_stand_with_commas_between() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.toml");
+        for text in ["also_model = [\"a/b\", \"./c\"]\n", "also_model = \"a/b, ./c\"\n"] {
+            std::fs::write(&file, text).unwrap();
+            let settings = Settings::read(Some(&file), &Overrides::default()).unwrap();
+            assert_eq!(settings.also_model, ["a/b", "./c"]);
+        }
+    }
+
+    #[test]
     fn an_unknown_setting_or_a_wrong_type_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.toml");
@@ -328,6 +382,8 @@ mod tests {
             ("max_image_mib = 0\n", "max_image_mib"),
             ("decode_threads = 300\n", "decode_threads"),
             ("embed_cache_mib = -1\n", "embed_cache_mib"),
+            ("also_model = 5\n", "also_model"),
+            ("model_memory_mib = 2000000\n", "model_memory_mib"),
         ] {
             std::fs::write(&file, text).unwrap();
             let error = Settings::read(Some(&file), &Overrides::default()).unwrap_err();

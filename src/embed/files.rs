@@ -2,21 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use hf_hub::api::sync::{ApiBuilder, ApiRepo};
-use hf_hub::{Cache, Repo, RepoType};
-
 use super::config::ModelConfig;
+use super::hub::Repository;
 use super::spec::ModelSpec;
 use super::weights::Checkpoint;
 use crate::error::{Error, Result};
 
-const CONFIG: &str = "config.json";
-const TOKENIZER: &str = "tokenizer.json";
-const PREPROCESSOR: &str = "preprocessor_config.json";
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const TOKENIZER: &str = "tokenizer.json";
+pub(super) const PREPROCESSOR: &str = "preprocessor_config.json";
 /// In order of preference; the second is PyTorch's own format.
-const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+pub(super) const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 /// A tokenizer has 2 to 4 MB; what is far larger is not one.
-const MAX_JSON_BYTES: u64 = 64 << 20;
+pub(super) const MAX_JSON_BYTES: u64 = 64 << 20;
+/// The largest CLIP has 10 GB.
+pub(super) const MAX_WEIGHTS_BYTES: u64 = 64 << 30;
 
 static BUNDLED_CONFIG: &[u8] = include_bytes!("../../models/bundled/config.json");
 static BUNDLED_TOKENIZER: &[u8] = include_bytes!("../../models/bundled/tokenizer.json");
@@ -53,6 +53,7 @@ pub(super) fn open(spec: &ModelSpec, offline: bool, cache_dir: Option<&Path>) ->
             };
             let preprocessor = place.file(PREPROCESSOR)?;
             let weights = place.weights()?;
+            place.settle()?;
             Ok(ModelFiles {
                 config,
                 tokenizer,
@@ -74,18 +75,15 @@ pub(super) fn open_tower(
 ) -> Result<(Vec<u8>, Checkpoint)> {
     let place = Place::open(spec, offline, cache_dir)?;
     let config = small(&place.file(CONFIG)?)?;
-    Ok((config, Checkpoint::open(&place.weights()?)?))
-}
-
-/// Where models of the hub are kept unless a setting says otherwise: `$HF_HOME/hub`, or in the home folder.
-pub fn model_cache() -> PathBuf {
-    Cache::from_env().path().clone()
+    let weights = place.weights()?;
+    place.settle()?;
+    Ok((config, Checkpoint::open(&weights)?))
 }
 
 /// Where files are, other than in the binary.
 enum Place {
     Directory(PathBuf),
-    Hub(Box<Hub>),
+    Hub(Box<Repository>),
 }
 
 impl Place {
@@ -99,17 +97,14 @@ impl Place {
                 Err(Error::NotFound(format!("the model directory {} does not exist", directory.display())))
             }
             ModelSpec::Hub { id, revision } => {
-                let repo = Repo::with_revision(id.clone(), RepoType::Model, revision.clone());
-                let cache = cache_dir.map_or_else(Cache::from_env, |dir| Cache::new(dir.to_path_buf()));
-                let hub = Hub { name: spec.name(), cached: cache.clone(), repo, remote: None };
-                Ok(Place::Hub(Box::new(if offline { hub } else { hub.connect(cache)? })))
+                Ok(Place::Hub(Box::new(Repository::open(id, revision, offline, cache_dir)?)))
             }
         }
     }
 
     fn file(&self, name: &str) -> Result<PathBuf> {
         match self {
-            Place::Hub(hub) => hub.file(name),
+            Place::Hub(hub) => hub.file(name)?.ok_or_else(|| hub.missing(name)),
             Place::Directory(directory) => {
                 let path = directory.join(name);
                 if path.is_file() { Ok(path) } else { Err(missing(directory, name)) }
@@ -118,50 +113,19 @@ impl Place {
     }
 
     fn weights(&self) -> Result<PathBuf> {
-        self.file(WEIGHTS[0]).or_else(|first| self.file(WEIGHTS[1]).map_err(|_| first))
-    }
-}
-
-struct Hub {
-    name: String,
-    cached: Cache,
-    repo: Repo,
-    /// `None` when offline.
-    remote: Option<ApiRepo>,
-}
-
-impl Hub {
-    fn connect(mut self, cache: Cache) -> Result<Hub> {
-        let mut builder = ApiBuilder::from_cache(cache).with_progress(true).with_retries(3);
-        if let Ok(endpoint) = std::env::var("HF_ENDPOINT") {
-            builder = builder.with_endpoint(endpoint);
+        match self {
+            Place::Hub(hub) => hub.weights()?.ok_or_else(|| hub.missing(WEIGHTS[0])),
+            Place::Directory(_) => {
+                self.file(WEIGHTS[0]).or_else(|first| self.file(WEIGHTS[1]).map_err(|_| first))
+            }
         }
-        let api = builder.build().map_err(|e| {
-            Error::Model(format!("the hub client cannot start: {e}; use a local model directory"))
-        })?;
-        self.remote = Some(api.repo(self.repo.clone()));
-        Ok(self)
     }
 
-    /// The file's path in the cache, fetched with a progress bar if it is not there.
-    fn file(&self, name: &str) -> Result<PathBuf> {
-        if let Some(path) = self.cached.repo(self.repo.clone()).get(name) {
-            return Ok(path);
-        }
-        match &self.remote {
-            None => Err(Error::Model(format!(
-                "{}: {name} is not in the cache at {} and offline is set; fetch it once while online, or pass a \
-                 model directory",
-                self.name,
-                self.cached.path().display()
-            ))),
-            Some(remote) => remote.get(name).map_err(|error| {
-                Error::Model(format!(
-                    "{}: cannot fetch {name} from the hub: {error}; check the name and the connection, or pass a \
-                     model directory",
-                    self.name
-                ))
-            }),
+    /// After the last file.
+    fn settle(&self) -> Result<()> {
+        match self {
+            Place::Hub(hub) => hub.settle(),
+            Place::Directory(_) => Ok(()),
         }
     }
 }
@@ -174,7 +138,7 @@ fn missing(directory: &Path, name: &str) -> Error {
 }
 
 /// The contents of a file that is not weights.
-fn small(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn small(path: &Path) -> Result<Vec<u8>> {
     let unreadable = |e: std::io::Error| Error::Model(format!("cannot read {}: {e}", path.display()));
     if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_JSON_BYTES {
         return Err(Error::Model(format!("{} is larger than {MAX_JSON_BYTES} bytes", path.display())));

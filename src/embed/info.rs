@@ -26,6 +26,8 @@ pub struct ModelInfo {
     pub image_size: usize,
     /// Tokens of a text, with begin and end; the rest is cut. 0 where no texts are embedded.
     pub context_length: usize,
+    /// Bytes of all its weights as f32.
+    pub weight_bytes: u64,
     /// How it makes features of signatures; `None` where it cannot.
     pub signature: Option<SignatureInfo>,
     /// How long loading took.

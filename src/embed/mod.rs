@@ -17,6 +17,7 @@ mod dual;
 mod efficientnet;
 mod fallback;
 mod files;
+mod hub;
 mod info;
 mod options;
 mod pool;
@@ -60,7 +61,7 @@ pub use device::DeviceChoice;
 pub use dino::DinoConfig;
 pub use dual::DualConfig;
 pub use efficientnet::{EfficientNet, Features};
-pub use files::model_cache;
+pub use hub::{Cached, Pulled, Removed, Revision, Weighed, cached, model_cache, pull, remove, weigh};
 pub use info::ModelInfo;
 pub use options::EmbedOptions;
 pub use precision::PrecisionChoice;
@@ -194,6 +195,7 @@ impl Embedder {
             signature,
             dimension: config.projection(),
             modalities: config.modalities(),
+            weight_bytes: config.layout().bytes(),
             device: device::name(&device),
             precision: precision::name(towers.precision()),
             image_size: config.image_size(),
@@ -219,7 +221,7 @@ impl Embedder {
     ) -> Result<Embedder> {
         let threads = options.decode_threads();
         let pool = Pool::start(threads, options.decode_bytes)?;
-        let metrics = Metrics::new()?;
+        let metrics = options.metrics.clone().map_or_else(Metrics::new, Ok)?;
         let cleaning = format!("{:?}", options.cleaning);
         let model = [info.fingerprint.as_str(), info.precision, &cleaning];
         let cache = Cache::new(options.cache_bytes, &model, metrics.clone())?;

@@ -7,6 +7,7 @@ use super::clean::TextCleaning;
 use super::device::DeviceChoice;
 use super::precision::PrecisionChoice;
 use crate::error::{Error, Result};
+use crate::metrics::Metrics;
 use crate::preprocess::Limits;
 
 /// How a model is loaded and run.
@@ -36,6 +37,8 @@ pub struct EmbedOptions {
     /// inputs that wait together are each embedded. Off by default, so that what measures a model
     /// measures the model; a server sets it.
     pub cache_bytes: u64,
+    /// Where it is counted what the model does; counters of its own if `None`.
+    pub metrics: Option<Metrics>,
     /// What a picture may cost.
     pub limits: Limits,
     /// Clean-up of texts before tokenizing.
@@ -55,6 +58,7 @@ impl Default for EmbedOptions {
             decoders: 0,
             decode_bytes: 512 << 20,
             cache_bytes: 0,
+            metrics: None,
             limits: Limits::default(),
             cleaning: TextCleaning::Off,
         }

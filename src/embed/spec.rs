@@ -45,9 +45,13 @@ impl ModelSpec {
                 && !s.starts_with('.')
                 && s.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
         };
+        // The hub has no such ids, and in its cache `--` stands for the slash.
+        let id_is_good = !id.contains("--") && !id.contains("..");
         let revision_is_good = (1..=96).contains(&revision.len()) && revision.split('/').all(word);
         match id.split_once('/') {
-            Some((organisation, name)) if word(organisation) && word(name) && revision_is_good => {
+            Some((organisation, name))
+                if word(organisation) && word(name) && id_is_good && revision_is_good =>
+            {
                 Ok(ModelSpec::Hub { id: id.to_string(), revision: revision.to_string() })
             }
             _ => Err(Error::InvalidInput(format!(
@@ -93,7 +97,18 @@ mod tests {
             hub("openai/clip-vit-base-patch32", "main")
         );
         assert_eq!(ModelSpec::parse("a/b@refs/pr/15").unwrap(), hub("a/b", "refs/pr/15"));
-        for wrong in ["", "clip", "a/b/c", "../x/../y@", "a/../b", "a/b@../c", "http://x/y", "a b/c"] {
+        for wrong in [
+            "",
+            "clip",
+            "a/b/c",
+            "../x/../y@",
+            "a/../b",
+            "a--b/c",
+            "a/b--c",
+            "a/b@../c",
+            "http://x/y",
+            "a b/c",
+        ] {
             match ModelSpec::parse(wrong) {
                 Err(Error::InvalidInput(_)) => {}
                 Ok(ModelSpec::Directory(_)) if wrong.starts_with('.') => {}

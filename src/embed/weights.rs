@@ -29,6 +29,13 @@ pub(super) struct Layout {
     pub tensors: Vec<(String, Vec<usize>)>,
 }
 
+impl Layout {
+    /// Bytes of all tensors as f32.
+    pub fn bytes(&self) -> u64 {
+        self.tensors.iter().map(|(_, shape)| 4 * shape.iter().product::<usize>() as u64).sum()
+    }
+}
+
 enum Bytes {
     Memory(&'static [u8]),
     File(File, PathBuf),

@@ -10,9 +10,9 @@ use super::draft::{Content, Inference};
 use super::{Cancel, Engine};
 use crate::adapt::{self, Labelled, MAX_DIMENSION, MAX_POINTS, Modality, Plan};
 use crate::collection::{HeadVersion, LabelledPoints};
-use crate::embed::Lane;
+use crate::embed::{Lane, ModelInfo};
 use crate::error::{Error, Result};
-use crate::types::{CollectionName, Distance, JsonPath, VectorName};
+use crate::types::{CollectionName, Distance, JsonPath, VectorName, VectorParams};
 
 /// When the winner is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,13 +67,14 @@ impl Engine {
                 retry_after_secs: 10,
             });
         };
-        let size = self.check_adaptable(name, &request.vector)?;
+        let params = self.check_adaptable(name, &request.vector)?;
+        let model = self.model_of(&params).await.map_err(|error| error.at("vector"))?;
         let (label, using, seed) = (request.label.clone(), request.vector.clone(), request.plan.seed);
         let found = self
             .on(name, move |collection| collection.labelled_points(&label, &using, MAX_POINTS, seed))
             .await?;
         let mut notes = Vec::new();
-        let words = self.words(name, size, &request, &found, &mut notes).await?;
+        let words = self.words(name, (&params, &model), &request, &found, &mut notes).await?;
         let LabelledPoints { points, names } = found;
         let (labels, count) = (names.len(), points.labels.len());
         let (plan, asked) = (request.plan.clone(), cancel.clone());
@@ -111,8 +112,8 @@ impl Engine {
             created: jiff::Timestamp::now().as_second(),
             vector: request.vector,
             label: request.label.as_str().to_owned(),
-            model: self.model().name.clone(),
-            fingerprint: self.model().fingerprint.clone(),
+            model: model.name,
+            fingerprint: model.fingerprint,
             labels,
             points: count,
             holdout: request.plan.holdout,
@@ -126,8 +127,8 @@ impl Engine {
         Ok(Adapted { version, applied: apply })
     }
 
-    /// The vectors' length.
-    fn check_adaptable(&self, name: &CollectionName, using: &str) -> Result<usize> {
+    /// The vector's parameters.
+    fn check_adaptable(&self, name: &CollectionName, using: &str) -> Result<VectorParams> {
         let config = self.collection(name)?.config();
         let params = config
             .vectors
@@ -145,7 +146,7 @@ impl Engine {
                 params.size
             )));
         }
-        Ok(params.size)
+        Ok(params.clone())
     }
 
     /// The vectors of the labels' words, as text queries would be embedded here; none where the
@@ -153,7 +154,7 @@ impl Engine {
     async fn words(
         &self,
         name: &CollectionName,
-        size: usize,
+        (params, model): (&VectorParams, &ModelInfo),
         request: &AdaptRequest,
         found: &LabelledPoints,
         notes: &mut Vec<String>,
@@ -164,10 +165,10 @@ impl Engine {
                 request.label.as_str()
             )));
         }
-        if size != self.model().dimension {
+        if params.size != model.dimension {
             notes.push(format!(
-                "texts are not compared: the model makes vectors of {} components, the collection holds {size}",
-                self.model().dimension
+                "texts are not compared: the model makes vectors of {} components, the collection holds {}",
+                model.dimension, params.size
             ));
             return Ok(Labelled::default());
         }
@@ -187,7 +188,8 @@ impl Engine {
                     ..Choices::default()
                 };
                 let place = format!("words.{label}");
-                inferences.push(Inference { model: None, content: Content::Text(word), choices, place });
+                let model = params.model.clone();
+                inferences.push(Inference { model, content: Content::Text(word), choices, place });
             }
         }
         let vectors = self.embed_each(Lane::Ingest, inferences).await?.into_iter().collect::<Result<_>>()?;

@@ -6,7 +6,7 @@ use super::Engine;
 use super::choices::Choices;
 use super::pictures::pictured;
 use crate::collection::Collection;
-use crate::embed::{Embedded, Lane, Thumbnails};
+use crate::embed::{Embedded, Embedder, Lane, Thumbnails};
 use crate::error::{Error, Result};
 use crate::types::{CollectionName, Payload, PicturePolicy, Pictures, Point, PointId, VectorName};
 
@@ -33,7 +33,7 @@ pub struct Part {
 /// A content, the model it is meant for, and where it stands in the request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inference {
-    /// The model's name; the loaded one if absent.
+    /// The model's name; that of the vector it is for if absent.
     pub model: Option<String>,
     /// What to embed.
     pub content: Content,
@@ -100,11 +100,11 @@ impl Engine {
     pub async fn upsert(
         &self,
         name: &CollectionName,
-        drafts: Vec<Draft>,
+        mut drafts: Vec<Draft>,
         on_failure: OnFailure,
     ) -> Result<Upserted> {
         // A missing collection or a wrong name is known before the model works for nothing.
-        self.check_names(name, &drafts)?;
+        self.bind_drafts(name, &mut drafts)?;
         let policy = self.picture_policy(name)?;
         let (points, failures) = self.embed_drafts(drafts, on_failure, policy).await?;
         let write = move |collection: &Collection| match points {
@@ -118,22 +118,20 @@ impl Engine {
         Ok(Upserted { version, failures })
     }
 
-    fn check_names(&self, name: &CollectionName, drafts: &[Draft]) -> Result<()> {
+    /// Checks the names of vectors, and gives what is for a model that of its vector.
+    fn bind_drafts(&self, name: &CollectionName, drafts: &mut [Draft]) -> Result<()> {
         let config = self.collection(name)?.config();
-        let dimension = self.model().dimension;
-        for (i, draft) in drafts.iter().enumerate() {
-            for (vector, source) in &draft.vectors {
+        for (i, draft) in drafts.iter_mut().enumerate() {
+            for (vector, source) in &mut draft.vectors {
                 let Some(params) = config.vectors.get(vector) else {
                     return Err(Error::InvalidInput(format!(
                         "points[{i}]: Not existing vector name error: {vector}"
                     )));
                 };
-                if matches!(source, VectorSource::Inference(_)) && params.size != dimension {
-                    return Err(Error::InvalidInput(format!(
-                        "points[{i}]: the model {} makes vectors of {dimension} components, collection `{name}` holds vectors of {}",
-                        self.model().name,
-                        params.size
-                    )));
+                if let VectorSource::Inference(inference) = source {
+                    self.bind(inference, name, vector, params)?;
+                    self.check_model_of(name, vector, params)
+                        .map_err(|error| error.at(format!("points[{i}]")))?;
                 }
             }
         }
@@ -194,7 +192,7 @@ impl Engine {
     }
 
     /// One vector per inference, in order; an item that cannot be embedded is an error of its
-    /// own. The outer error is the model's: unknown, overloaded, stopping.
+    /// own. The outer error is the model's: unknown, without room, overloaded, stopping.
     pub async fn embed_each(&self, lane: Lane, inferences: Vec<Inference>) -> Result<Vec<Result<Vec<f32>>>> {
         let embedded = self.embed_pictured(lane, inferences, Thumbnails::Skip).await?;
         Ok(embedded.into_iter().map(|one| one.map(|one| one.vector)).collect())
@@ -207,46 +205,28 @@ impl Engine {
         inferences: Vec<Inference>,
         thumbnails: Thumbnails,
     ) -> Result<Vec<Result<Embedded>>> {
-        for inference in &inferences {
-            self.check_model(inference)?;
-        }
-        let (mut texts, mut images) = (Vec::new(), Vec::new());
-        let mut plans = Vec::with_capacity(inferences.len());
-        for inference in inferences {
-            let mut parts = Vec::new();
-            let content = inference.choices.templates.apply(inference.content);
-            collect(content, 1.0, &mut parts, &mut texts, &mut images);
-            plans.push((inference.place, parts));
-        }
-        let embedder = &self.shared.embedder;
-        let described = embedder.info().modalities.contains(&"text");
-        let text_vectors = async {
-            if texts.is_empty() || !described {
-                return Ok(Vec::new());
+        let mut groups: Vec<(Option<String>, Vec<usize>, Vec<Inference>)> = Vec::new();
+        let count = inferences.len();
+        for (at, inference) in inferences.into_iter().enumerate() {
+            match groups.iter_mut().find(|(model, ..)| *model == inference.model) {
+                Some((_, places, group)) => {
+                    places.push(at);
+                    group.push(inference);
+                }
+                None => groups.push((inference.model.clone(), vec![at], vec![inference])),
             }
-            embedder.embed_texts_in(lane, texts).await
-        };
-        let pictures = embedder.embed_pictures(lane, images, thumbnails);
-        let (texts, mut images) = futures_util::future::try_join(text_vectors, pictures).await?;
-        let mut resolve = |(place, parts): (String, Vec<(Place, f32)>)| {
-            let mut vectors = Vec::with_capacity(parts.len());
-            for (lane, weight) in &parts {
-                let vector = match *lane {
-                    Place::Text(i) => {
-                        texts.get(i).ok_or_else(|| no_texts(&embedder.info().name).at(&place))?
-                    }
-                    Place::Image(i) => &images[i].as_ref().map_err(|error| error.clone().at(&place))?.vector,
-                };
-                vectors.push((vector, *weight));
-            }
-            let vector = mix(&vectors, &place)?;
-            let thumbnail = match parts[..] {
-                [(Place::Image(i), _)] => images[i].as_mut().ok().and_then(|one| one.thumbnail.take()),
-                _ => None,
-            };
-            Ok(Embedded { vector, thumbnail })
-        };
-        Ok(plans.into_iter().map(&mut resolve).collect())
+        }
+        let mut answers: Vec<Option<Result<Embedded>>> =
+            std::iter::repeat_with(|| None).take(count).collect();
+        // One after the other: where memory is short, one model may have to go for the next.
+        for (model, places, group) in groups {
+            let place = group.first().map(|inference| inference.place.clone()).unwrap_or_default();
+            let embedder = self.shared.models.get(model.as_deref()).await.map_err(|error| error.at(place))?;
+            let embedded = embed_with(&embedder, lane, group, thumbnails).await?;
+            places.into_iter().zip(embedded).for_each(|(at, one)| answers[at] = Some(one));
+        }
+        let missing = || Err(Error::Internal("the model answered too few vectors".into()));
+        Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(missing)).collect())
     }
 
     /// Embeds one source, or passes its numbers through.
@@ -260,17 +240,49 @@ impl Engine {
                 .unwrap_or_else(|| Err(Error::Internal("the model answered nothing".into()))),
         }
     }
+}
 
-    fn check_model(&self, inference: &Inference) -> Result<()> {
-        let loaded = &self.model().name;
-        match &inference.model {
-            Some(name) if name != loaded => Err(Error::InvalidInput(format!(
-                "{}: model `{name}` is not loaded; this server has `{loaded}` (leave `model` out to use it)",
-                inference.place
-            ))),
-            _ => Ok(()),
-        }
+/// One vector per inference by one model, in order, with a small copy of each picture that is alone in its inference.
+async fn embed_with(
+    embedder: &Embedder,
+    lane: Lane,
+    inferences: Vec<Inference>,
+    thumbnails: Thumbnails,
+) -> Result<Vec<Result<Embedded>>> {
+    let (mut texts, mut images) = (Vec::new(), Vec::new());
+    let mut plans = Vec::with_capacity(inferences.len());
+    for inference in inferences {
+        let mut parts = Vec::new();
+        let content = inference.choices.templates.apply(inference.content);
+        collect(content, 1.0, &mut parts, &mut texts, &mut images);
+        plans.push((inference.place, parts));
     }
+    let described = embedder.info().modalities.contains(&"text");
+    let text_vectors = async {
+        if texts.is_empty() || !described {
+            return Ok(Vec::new());
+        }
+        embedder.embed_texts_in(lane, texts).await
+    };
+    let pictures = embedder.embed_pictures(lane, images, thumbnails);
+    let (texts, mut images) = futures_util::future::try_join(text_vectors, pictures).await?;
+    let mut resolve = |(place, parts): (String, Vec<(Place, f32)>)| {
+        let mut vectors = Vec::with_capacity(parts.len());
+        for (lane, weight) in &parts {
+            let vector = match *lane {
+                Place::Text(i) => texts.get(i).ok_or_else(|| no_texts(&embedder.info().name).at(&place))?,
+                Place::Image(i) => &images[i].as_ref().map_err(|error| error.clone().at(&place))?.vector,
+            };
+            vectors.push((vector, *weight));
+        }
+        let vector = mix(&vectors, &place)?;
+        let thumbnail = match parts[..] {
+            [(Place::Image(i), _)] => images[i].as_mut().ok().and_then(|one| one.thumbnail.take()),
+            _ => None,
+        };
+        Ok(Embedded { vector, thumbnail })
+    };
+    Ok(plans.into_iter().map(&mut resolve).collect())
 }
 
 fn no_texts(model: &str) -> Error {

@@ -55,11 +55,13 @@ impl Engine {
             cancel.check()?;
             match self.upsert(name, group.to_vec(), OnFailure::SkipItem).await {
                 Ok(done) => return Ok(done.failures.into_iter().map(|f| (f.index, f.error)).collect()),
-                Err(Error::Overloaded { retry_after_secs, .. }) if tries < BUSY_RETRIES => {
-                    tries += 1;
-                    tokio::time::sleep(Duration::from_secs(retry_after_secs.into())).await;
-                }
-                Err(error) => return Err(error),
+                Err(error) => match error.retry_after_secs() {
+                    Some(seconds) if tries < BUSY_RETRIES => {
+                        tries += 1;
+                        tokio::time::sleep(Duration::from_secs(seconds.into())).await;
+                    }
+                    _ => return Err(error),
+                },
             }
         }
     }

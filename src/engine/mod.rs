@@ -1,4 +1,4 @@
-//! All collections and the model behind one asynchronous face. Async ends here: a call into a
+//! All collections and the models behind one asynchronous face. Async ends here: a call into a
 //! collection is one blocking call on a bounded pool; a call into the model waits in its queue.
 //! Invariant: nothing is written before everything in the request has been checked and embedded.
 
@@ -12,6 +12,7 @@ mod groups;
 mod import;
 mod map;
 mod metrics;
+mod models;
 mod overview;
 mod pictures;
 mod search;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use crate::collection::Collection;
-use crate::embed::{Embedder, ModelInfo};
+use crate::embed::ModelInfo;
 use crate::error::{Error, Result};
 use crate::storage::{Store, StoreOptions};
 use crate::types::{CollectionConfig, CollectionName, PicturePolicy};
@@ -38,6 +39,7 @@ pub use choices::{Choices, HeadUse, Templates};
 pub use draft::{Content, Draft, Failure, Inference, OnFailure, Part, Upserted, VectorSource};
 pub use fusion::{DEFAULT_RRF_K, Fusion};
 pub use groups::{Group, Grouping};
+pub use models::{MAX_MODELS, ModelLimits, ModelState, Models};
 pub use overview::Disk;
 pub use signatures::{
     CalibrateRequest, DEFAULT_TARGET_FARS, EnrolRequest, EnrolledItem, Enrolment, Identification,
@@ -60,7 +62,7 @@ struct Shared {
     collections: RwLock<BTreeMap<CollectionName, Arc<Collection>>>,
     /// One creation or removal at a time; reads and writes of points do not take it.
     changing: parking_lot::Mutex<()>,
-    embedder: Embedder,
+    models: Models,
     calls: calls::Calls,
     /// Held while a head is fitted: one at a time.
     adapting: Arc<tokio::sync::Mutex<()>>,
@@ -82,7 +84,7 @@ impl Engine {
     pub fn open(
         data_dir: &Path,
         options: StoreOptions,
-        embedder: Embedder,
+        models: impl Into<Models>,
         limits: CallLimits,
         pictures: PicturePolicy,
     ) -> Result<Self> {
@@ -97,7 +99,7 @@ impl Engine {
                 store,
                 collections: RwLock::new(collections),
                 changing: parking_lot::Mutex::new(()),
-                embedder,
+                models: models.into(),
                 calls: calls::Calls::new(limits),
                 adapting: Arc::default(),
                 comparing: Arc::default(),
@@ -113,9 +115,9 @@ impl Engine {
         &self.shared.tasks
     }
 
-    /// The loaded model.
+    /// The model that the server started with; see [`Engine::models`] for all.
     pub fn model(&self) -> &ModelInfo {
-        self.shared.embedder.info()
+        self.shared.models.default().info()
     }
 
     /// The names of all collections, in order.
@@ -138,9 +140,11 @@ impl Engine {
     /// Creates a collection; it is durable when this returns.
     ///
     /// # Errors
-    /// `AlreadyExists`, or `Validation` that names the field.
+    /// `AlreadyExists`, or `Validation` that names the field; `InvalidInput` where a vector names a model that is
+    /// not here or makes vectors of another length.
     pub async fn create(&self, name: CollectionName, config: CollectionConfig) -> Result<()> {
         config.validate()?;
+        self.check_models(&config)?;
         let engine = self.clone();
         self.call(move || {
             let _one = engine.shared.changing.lock();

@@ -1,7 +1,7 @@
 //! The road of a search: everything for the model in it is embedded in one go, stored points become their
 //! vectors, then it runs as one blocking call, what comes first before what it is for.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -12,7 +12,9 @@ use crate::collection::{Collection, Examples, Fields, Ordered, Query, Scroll};
 use crate::embed::Lane;
 use crate::error::{Error, Result};
 use crate::index::Mode;
-use crate::types::{CollectionName, Condition, Distance, Filter, PointId, Record, ScoredPoint, check_vector};
+use crate::types::{
+    CollectionName, Condition, Distance, Filter, PointId, Record, ScoredPoint, VectorName, check_vector,
+};
 
 /// Searches of one request that run at once.
 const AT_ONCE: usize = 4;
@@ -45,6 +47,7 @@ impl Engine {
         for search in &mut searches {
             search.each_mut(&mut Search::relate);
         }
+        self.bind_searches(name, &mut searches)?;
         self.embed_examples(name, &mut searches).await?;
         let several = searches.len() > 1;
         for (i, search) in searches.iter_mut().enumerate() {
@@ -95,16 +98,25 @@ impl Engine {
             });
             failed.map_err(|error| if several { error.at(format!("searches[{i}]")) } else { error })?;
         }
-        let fingerprint = self.model().fingerprint.clone();
         let collection = self.collection(name)?;
+        let mut fingerprints = BTreeMap::new();
+        for vector in adaptable(&mut searches) {
+            // Only where there is a head: its model may have to be loaded.
+            if collection.heads().applied.iter().any(|applied| applied.vector == vector)
+                && let Some(fingerprint) = self.fingerprint_of(&collection, &vector).await?
+            {
+                fingerprints.insert(vector, fingerprint);
+            }
+        }
         for search in &mut searches {
             search.each_mut(&mut |part| {
                 let (using, head) = (part.using.clone(), part.head);
                 for example in part.wanted.examples_mut() {
                     if let Example::Ready(vector, modality) = example
                         && let Some(modality) = head.resolve_ready(*modality)
+                        && let Some(fingerprint) = fingerprints.get(&using)
                     {
-                        *vector = collection.adapted(&using, modality, &fingerprint, std::mem::take(vector));
+                        *vector = collection.adapted(&using, modality, fingerprint, std::mem::take(vector));
                     }
                 }
             });
@@ -112,7 +124,29 @@ impl Engine {
         Ok(searches)
     }
 
-    /// Embeds everything for the model; what stands several times is embedded once.
+    /// Gives every text and picture the model of the vector that it is compared with.
+    fn bind_searches(&self, name: &CollectionName, searches: &mut [Search]) -> Result<()> {
+        let config = self.collection(name)?.config();
+        let several = searches.len() > 1;
+        for (i, search) in searches.iter_mut().enumerate() {
+            let mut bound = Ok(());
+            search.each_mut(&mut |part| {
+                // An unknown name is the collection's to refuse.
+                let Some(params) = config.vectors.get(&part.using) else { return };
+                for example in part.wanted.examples_mut() {
+                    if let Example::Source(VectorSource::Inference(inference)) = example
+                        && bound.is_ok()
+                    {
+                        bound = self.bind(inference, name, &part.using, params);
+                    }
+                }
+            });
+            bound.map_err(|error| if several { error.at(format!("searches[{i}]")) } else { error })?;
+        }
+        Ok(())
+    }
+
+    /// Embeds everything for the models; what stands several times is embedded once.
     async fn embed_examples(&self, name: &CollectionName, searches: &mut [Search]) -> Result<()> {
         let templates = self.collection(name)?.config().text_templates();
         let several = searches.len() > 1;
@@ -150,6 +184,23 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// The vectors whose queries may go through a head.
+fn adaptable(searches: &mut [Search]) -> BTreeSet<VectorName> {
+    let mut found = BTreeSet::new();
+    for search in searches {
+        search.each_mut(&mut |part| {
+            let (using, head) = (part.using.clone(), part.head);
+            let is_adapted = |example: &mut &mut Example| {
+                matches!(example, Example::Ready(_, modality) if head.resolve_ready(*modality).is_some())
+            };
+            if part.wanted.examples_mut().iter_mut().any(|example| is_adapted(example)) {
+                found.insert(using);
+            }
+        });
+    }
+    found
 }
 
 /// The ids among the examples of a search and of each that comes first, in the order of `each_mut`.

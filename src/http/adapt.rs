@@ -42,7 +42,8 @@ pub async fn fit(
         async move {
             let adapted = state.engine.adapt(&name, fit, cancel).await?;
             let list = state.engine.collection(&name)?.heads();
-            Ok(version_out(&adapted.version, &list, &state.engine.model().fingerprint))
+            let fits = state.engine.has_model_of(&adapted.version);
+            Ok(version_out(&adapted.version, &list, fits))
         }
     })
     .await
@@ -57,8 +58,8 @@ pub async fn list(clock: Clock, state: web::Data<State>, path: web::Path<String>
 
 fn describe(state: &State, path: &str) -> Result<Value> {
     let list = state.engine.collection(&named(path)?)?.heads();
-    let fingerprint = &state.engine.model().fingerprint;
-    let versions: Vec<Value> = list.versions.iter().map(|v| version_out(v, &list, fingerprint)).collect();
+    let out = |version| version_out(version, &list, state.engine.has_model_of(version));
+    let versions: Vec<Value> = list.versions.iter().map(out).collect();
     Ok(json!({"versions": versions, "applied": list.applied}))
 }
 

@@ -120,8 +120,8 @@ fn failure(error: &Error, started: Instant) -> HttpResponse {
         error.to_string()
     };
     let mut response = HttpResponseBuilder::new(status);
-    if let Error::Overloaded { retry_after_secs, .. } = error {
-        response.insert_header(("Retry-After", retry_after_secs.to_string()));
+    if let Some(seconds) = error.retry_after_secs() {
+        response.insert_header(("Retry-After", seconds.to_string()));
     }
     response.json(json!({"status": {"error": text}, "time": started.elapsed().as_secs_f64()}))
 }

@@ -1,4 +1,4 @@
-//! The model by itself: what is loaded, and vectors for texts and pictures.
+//! The models by themselves: which there are, and vectors for texts and pictures.
 
 use actix_web::{Responder, web};
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use super::state::State;
 use super::wire::answers;
 use super::wire::inference;
 use crate::embed::Lane;
-use crate::engine::{Choices, Content, Inference};
+use crate::engine::{Choices, Content, Inference, ModelState};
 use crate::error::{Error, Result};
 
 /// Most inputs of one call.
@@ -26,7 +26,7 @@ pub struct EmbedBody {
     /// 1 to 1,024 texts (strings), `{"text"}`, `{"image": base64}` or `{"object"}`.
     #[schema(value_type = Vec<Value>)]
     inputs: Vec<Value>,
-    /// The model's name; the loaded one if absent.
+    /// The model's name, as `GET /models` has it; the default one if absent.
     #[serde(default)]
     model: Option<String>,
 }
@@ -59,24 +59,43 @@ pub async fn embed(clock: Clock, state: web::Data<State>, body: JsonBody<EmbedBo
                 Ok(inference)
             };
             let inferences = inputs.into_iter().enumerate().map(read).collect::<Result<Vec<_>>>()?;
+            let names = || inferences.iter().map(|inference| inference.model.as_deref());
+            let model = names().next().flatten().map(ToOwned::to_owned);
+            if let Some(other) = names().position(|name| name != model.as_deref()) {
+                return Err(Error::InvalidInput(format!(
+                    "inputs[{other}].model: all inputs of a call are for one model; send the others in a call of \
+                     their own"
+                )));
+            }
             let lane = if inferences.len() <= INTERACTIVE { Lane::Queries } else { Lane::Ingest };
             let vectors = state.engine.embed_each(lane, inferences).await?;
             let vectors = vectors.into_iter().collect::<Result<Vec<_>>>()?;
-            let model = state.engine.model();
-            Ok(json!({"embeddings": vectors, "model": model.name, "dimension": model.dimension}))
+            let model = model.unwrap_or_else(|| state.engine.model().name.clone());
+            let dimension = vectors.first().map_or(0, Vec::len);
+            Ok(json!({"embeddings": vectors, "model": model, "dimension": dimension}))
         })
         .await
 }
 
-/// The loaded models.
-#[utoipa::path(get, path = "/models", tag = "model", responses((status = 200, description = "{models: [{name, dimension, modalities, device, precision, loaded}]}", body = Envelope<answers::ModelsOut>)))]
+/// The models of this server, the one that it started with first; the others are loaded when they are first used.
+#[utoipa::path(get, path = "/models", tag = "model", responses((status = 200, description = "{models: [{name, dimension, modalities, device, precision, loaded, default, weight_mib}]}", body = Envelope<answers::ModelsOut>)))]
 pub async fn models(clock: Clock, state: web::Data<State>) -> impl Responder {
-    let model = state.engine.model();
-    let (device, precision) = model.running_on();
-    let described = json!({
-        "name": model.name, "fingerprint": model.fingerprint, "dimension": model.dimension, "modalities": model.modalities,
-        "device": device, "precision": precision, "loaded": true,
-        "image_size": model.image_size, "context_length": model.context_length,
-    });
-    clock.run(async { Ok(json!({"models": [described]})) }).await
+    let describe = |model: ModelState| {
+        let mut described = json!({
+            "name": model.name, "dimension": model.dimension, "loaded": model.loaded, "default": model.default,
+            "weight_mib": model.weight_bytes.div_ceil(1 << 20),
+        });
+        if let Some(info) = model.info {
+            described["fingerprint"] = json!(info.fingerprint);
+            described["modalities"] = json!(info.modalities);
+            let (device, precision) = info.running_on();
+            described["device"] = json!(device);
+            described["precision"] = json!(precision);
+            described["image_size"] = json!(info.image_size);
+            described["context_length"] = json!(info.context_length);
+        }
+        described
+    };
+    let models: Vec<_> = state.engine.models().into_iter().map(describe).collect();
+    clock.run(async { Ok(json!({"models": models})) }).await
 }

@@ -107,14 +107,12 @@ impl Target {
             .map_err(|error| Error::InvalidInput(format!("query string: {error}")))?;
         let using = params.get("using").cloned().unwrap_or_else(|| DEFAULT_VECTOR.to_owned());
         let config = state.engine.collection(&collection)?.config();
-        let model = state.engine.model();
         match config.vectors.get(&using) {
             None => Err(Error::InvalidInput(format!("using: Not existing vector name error: {using}"))),
-            Some(params) if params.size != model.dimension => Err(Error::InvalidInput(format!(
-                "the model {} makes vectors of {} components, collection `{collection}` holds vectors of {}",
-                model.name, model.dimension, params.size
-            ))),
-            Some(_) => Ok(Self { collection, using }),
+            Some(params) => {
+                state.engine.check_model_of(&collection, &using, params)?;
+                Ok(Self { collection, using })
+            }
         }
     }
 }

@@ -79,8 +79,9 @@ where
                 loop {
                     cancel.check()?;
                     match work(background.clone(), cancel.clone()).await {
-                        Err(Error::Overloaded { retry_after_secs, .. }) => {
-                            tokio::time::sleep(Duration::from_secs(retry_after_secs.min(2).into())).await;
+                        Err(error) if error.retry_after_secs().is_some() => {
+                            let seconds = error.retry_after_secs().unwrap_or_default().min(2);
+                            tokio::time::sleep(Duration::from_secs(seconds.into())).await;
                         }
                         ended => return ended,
                     }

@@ -71,6 +71,9 @@ pub struct VectorParams {
     /// What the graph is walked by, where it differs from the collection's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantization: Option<QuantizationConfig>,
+    /// The model that makes it of texts and pictures; the one that the server starts with if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
 }
 
 impl VectorParams {
@@ -79,7 +82,15 @@ impl VectorParams {
 
     /// Nothing but what there must be.
     pub fn new(size: usize, distance: Distance) -> Self {
-        Self { size, distance, hnsw: None, on_disk: None, datatype: Datatype::Float32, quantization: None }
+        Self {
+            size,
+            distance,
+            hnsw: None,
+            on_disk: None,
+            datatype: Datatype::Float32,
+            quantization: None,
+            model: None,
+        }
     }
 }
 
@@ -183,6 +194,11 @@ impl CollectionConfig {
                 return Err(Error::Validation(format!("{field}: a vector name has at most 64 characters")));
             }
             within(&format!("{field}.size"), params.size, 1, VectorParams::MAX_SIZE)?;
+            if params.model.as_ref().is_some_and(|model| model.len() > 256) {
+                return Err(Error::Validation(format!(
+                    "{field}.model: a model's name has at most 256 bytes"
+                )));
+            }
         }
         let all = std::iter::once(&self.hnsw).chain(self.vectors.values().filter_map(|v| v.hnsw.as_ref()));
         for hnsw in all {

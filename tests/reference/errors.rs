@@ -29,6 +29,7 @@ fn every() -> Vec<(&'static str, Error)> {
         ("Io", Error::Io(text())),
         ("Internal", Error::Internal(text())),
         ("Unavailable", Error::Unavailable(text())),
+        ("NoRoom", Error::NoRoom { what: text(), retry_after_secs: 1 }),
         ("StorageFull", Error::StorageFull(text())),
     ]
 }
@@ -55,7 +56,7 @@ pub fn page() -> String {
     }
     text.push_str(
         "\nFor 500 the text a client gets is `Service internal error; the server's log says why`, except for corrupted data. \
-         429 comes with `Retry-After`\nin seconds; our clients and verbs wait as it asks.\n",
+         429, and 503 where a model has no room, come with `Retry-After`\nin seconds; our clients and verbs wait as it asks.\n",
     );
     text
 }

@@ -100,7 +100,7 @@ impl Engine {
         let ids: Vec<PointId> = hashes.iter().map(|hash| id_of(&request, hash)).collect();
         let pictures = request.samples.iter().map(|sample| sample.bytes.clone()).collect();
         let policy = self.picture_policy(name)?;
-        let found = self.shared.embedder.signatures(Lane::Ingest, pictures, policy.into()).await?;
+        let found = self.shared.models.default().signatures(Lane::Ingest, pictures, policy.into()).await?;
         let mut originals: Vec<Option<Vec<u8>>> = match policy.originals {
             true => request.samples.into_iter().map(|sample| Some(sample.bytes)).collect(),
             false => vec![None; count],

@@ -162,7 +162,8 @@ impl Engine {
                 let sha256 = sha256(&bytes);
                 let answer = self
                     .shared
-                    .embedder
+                    .models
+                    .default()
                     .signatures(Lane::Queries, vec![bytes], Thumbnails::Skip)
                     .await?
                     .pop();

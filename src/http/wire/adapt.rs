@@ -148,17 +148,16 @@ pub fn head_use(value: Option<Value>, place: &str) -> Result<HeadUse> {
     }
 }
 
-/// One version with what it is applied to.
-pub fn version_out(version: &HeadVersion, list: &HeadList, fingerprint: &str) -> Value {
+/// One version with what it is applied to; `fits` where its model is one of the server's.
+pub fn version_out(version: &HeadVersion, list: &HeadList, fits: bool) -> Value {
     let applied: Vec<Modality> =
         list.applied.iter().filter(|a| a.version == version.version).map(|a| a.modality).collect();
     let mut out = json!(version);
     out["applied_to"] = json!(applied);
-    let fits = version.fingerprint == fingerprint;
     out["model_is_loaded"] = json!(fits);
     if !fits && !applied.is_empty() {
         out["not_applied_because"] = json!(format!(
-            "it was fitted for the model {} ({}), which is not the one this server runs",
+            "it was fitted for the model {} ({}), which is none that this server runs",
             version.model, version.fingerprint
         ));
     }

@@ -115,7 +115,7 @@ pub struct EmbedOut {
     dimension: u64,
 }
 
-/// The loaded models.
+/// The models of a server.
 #[derive(ToSchema)]
 pub struct ModelsOut {
     models: Vec<ModelOut>,
@@ -126,11 +126,16 @@ pub struct ModelsOut {
 pub struct ModelOut {
     name: String,
     dimension: u64,
-    /// `text` and `image`, or `image` alone.
-    modalities: Vec<String>,
-    device: String,
-    precision: String,
+    /// `text` and `image`, or `image` alone; absent where it was not loaded yet, as `device` and `precision` are.
+    modalities: Option<Vec<String>>,
+    device: Option<String>,
+    precision: Option<String>,
+    /// Whether it is in memory.
     loaded: bool,
+    /// Whether it is the one of vectors that name none.
+    default: bool,
+    /// MiB of its weights.
+    weight_mib: u64,
 }
 
 /// One line of the answer to an upload of pictures.

@@ -18,8 +18,9 @@ use crate::types::{
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateBody {
-    /// `{"size", "distance"}`, or such an object by vector name. If absent: one vector of the
-    /// loaded model's dimension under cosine.
+    /// `{"size", "distance"}`, or such an object by vector name. If absent: one vector of the default
+    /// model's dimension under cosine. `model` in such an object names the model (`GET /models`) that makes
+    /// this vector of texts and pictures; the default one if absent.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     vectors: Option<Value>,
@@ -221,8 +222,9 @@ fn vector(value: Value, place: &str, collection_hnsw: HnswParams) -> Result<Vect
         None => None,
         Some(value) => QuantizationConfig::parse(&value).map_err(|error| error.at(place))?,
     };
+    let model = object.string("model")?.filter(|name| !name.is_empty());
     object.finish()?;
-    Ok(VectorParams { size, distance, hnsw, on_disk, datatype, quantization })
+    Ok(VectorParams { size, distance, hnsw, on_disk, datatype, quantization, model })
 }
 
 /// The graph's parameters; what is left out is as in `base`.
@@ -261,6 +263,9 @@ pub fn describe(config: &CollectionConfig, info: &CollectionInfo) -> Value {
         }
         if let Some(quantization) = &params.quantization {
             out["quantization_config"] = json!(quantization);
+        }
+        if let Some(model) = &params.model {
+            out["model"] = json!(model);
         }
         out
     };
