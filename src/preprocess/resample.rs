@@ -6,7 +6,8 @@
 //! machine; integers add up to the same in any order.
 //!
 //! Source: Pillow 13, libImaging/Resample.c. (Pillow turns the order of passes around for
-//! pictures over 100 times as tall as wide; there a value may differ by one level.)
+//! pictures over 100 times as tall as wide and for most that become a square and are taller than wide; there a
+//! value may differ by one level.)
 
 use pulp::Arch;
 
