@@ -87,7 +87,7 @@ pub fn run(args: &ModelsArgs) -> anyhow::Result<()> {
         Verb::List { server: true, which, json } => {
             let answer = which.client().call("GET", "/models", None)?;
             let models = answer["models"].as_array().cloned().unwrap_or_default();
-            show(&models, &["name", "dimension", "device", "precision", "loaded"], *json)
+            show(&models, &["name", "dimension", "device", "precision", "loaded", "weight_mib"], *json)
         }
         Verb::List { server: false, json, .. } => {
             show(&local(&cache()?), &["name", "kind", "revisions", "mib", "place"], *json)
