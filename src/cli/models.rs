@@ -87,7 +87,8 @@ pub fn run(args: &ModelsArgs) -> anyhow::Result<()> {
         Verb::List { server: true, which, json } => {
             let answer = which.client().call("GET", "/models", None)?;
             let models = answer["models"].as_array().cloned().unwrap_or_default();
-            show(&models, &["name", "dimension", "modalities", "device", "precision", "loaded"], *json)
+            let keys = ["name", "dimension", "modalities", "device", "precision", "loaded", "weight_mib"];
+            show(&models, &keys, *json)
         }
         Verb::List { server: false, json, .. } => {
             show(&local(&cache()?), &["name", "kind", "revisions", "mib", "place"], *json)

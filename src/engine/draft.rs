@@ -228,18 +228,6 @@ impl Engine {
         let missing = || Err(Error::Internal("the model answered too few vectors".into()));
         Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(missing)).collect())
     }
-
-    /// Embeds one source, or passes its numbers through.
-    pub async fn embed_one(&self, source: VectorSource) -> Result<Vec<f32>> {
-        match source {
-            VectorSource::Dense(vector) => Ok(vector),
-            VectorSource::Inference(inference) => self
-                .embed_each(Lane::Queries, vec![inference])
-                .await?
-                .pop()
-                .unwrap_or_else(|| Err(Error::Internal("the model answered nothing".into()))),
-        }
-    }
 }
 
 /// One vector per inference by one model, in order, with a small copy of each picture that is alone in its inference.

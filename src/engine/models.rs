@@ -134,6 +134,17 @@ impl Models {
                 MAX_MODELS - 1
             )));
         }
+        let own = default.info().weight_bytes;
+        if let Some(bound) = limits.memory_bytes
+            && own > bound
+        {
+            return Err(Error::InvalidInput(format!(
+                "model_memory_mib is {}, the weights of `{}` alone have {} MiB",
+                bound / MIB,
+                default.info().name,
+                own.div_ceil(MIB)
+            )));
+        }
         let mut names = vec![default.info().name.clone()];
         let mut found = Vec::new();
         for spec in others {
@@ -147,16 +158,6 @@ impl Models {
             fits(&default, &name, weighed.bytes, limits)?;
             names.push(name.clone());
             found.push(Other { name, spec: spec.clone(), weighed, state: Mutex::default() });
-        }
-        if let (Some(bound), own) = (limits.memory_bytes, default.info().weight_bytes)
-            && own > bound
-        {
-            return Err(Error::InvalidInput(format!(
-                "model_memory_mib is {}, the weights of `{}` alone have {} MiB",
-                bound / MIB,
-                default.info().name,
-                own.div_ceil(MIB)
-            )));
         }
         // What they count is counted together.
         let options = EmbedOptions { metrics: Some(default.metrics().clone()), ..options.clone() };
@@ -230,8 +231,12 @@ impl Models {
             Some(name) if name == self.0.default.info().name => Ok(None),
             Some(name) => match self.0.others.iter().position(|other| other.name == name) {
                 Some(at) => Ok(Some(at)),
-                None => Err(Error::InvalidInput(format!(
+                None if self.0.others.is_empty() => Err(Error::InvalidInput(format!(
                     "model `{name}` is not loaded; this server has {} (leave `model` out to use it)",
+                    self.names()
+                ))),
+                None => Err(Error::InvalidInput(format!(
+                    "there is no model `{name}`; this server has {}",
                     self.names()
                 ))),
             },

@@ -30,6 +30,8 @@ enum Trouble {
     Corrupt,
     /// The hub names no hash, always.
     NoHash,
+    /// Files are elsewhere, always: large ones on another host, the others under another path, as on the real one.
+    Redirects,
 }
 
 struct State {
@@ -37,6 +39,8 @@ struct State {
     trouble: Trouble,
     /// `METHOD file range`
     asked: Vec<String>,
+    /// Paths of requests that came with a token.
+    with_token: Vec<String>,
 }
 
 /// A hub with one model, whose branch `main` and tag `v1` are one commit.
@@ -69,7 +73,7 @@ impl Hub {
             .collect();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(Mutex::new(State { files, trouble, asked: Vec::new() }));
+        let state = Arc::new(Mutex::new(State { files, trouble, asked: Vec::new(), with_token: Vec::new() }));
         let shared = state.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -122,12 +126,21 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) {
     let mut state = state.lock().unwrap();
     let name = path.rsplit('/').next().unwrap().to_owned();
     state.asked.push(format!("{method} {name} {}", range.clone().unwrap_or_default()).trim().to_owned());
+    if lines.iter().any(|line| line.to_ascii_lowercase().starts_with("authorization: bearer secret")) {
+        state.with_token.push(path.to_owned());
+    }
     let missing = |code: &str| {
         format!(
             "HTTP/1.1 404 Not Found\r\nX-Error-Code: {code}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         )
     };
-    let Some(rest) = path.strip_prefix(&format!("/{ID}/resolve/")) else {
+    let elsewhere = path.strip_prefix("/cdn").or_else(|| path.strip_prefix("/api/resolve-cache"));
+    if path.starts_with("/cdn") && method == "HEAD" {
+        return drop(
+            stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
+        );
+    }
+    let Some(rest) = elsewhere.unwrap_or(path).strip_prefix(&format!("/{ID}/resolve/")) else {
         return drop(stream.write_all(missing("RepoNotFound").as_bytes()));
     };
     if !["main", "v1", COMMIT].contains(&rest.split('/').next().unwrap()) {
@@ -140,6 +153,20 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) {
     if state.trouble != Trouble::NoHash {
         let key = if name == WEIGHTS { "X-Linked-ETag" } else { "ETag" };
         head += &format!("{key}: \"{}\"\r\n", etag(&name, &content));
+    }
+    if state.trouble == Trouble::Redirects && elsewhere.is_none() {
+        let port = stream.local_addr().unwrap().port();
+        let (status, to) = match name == WEIGHTS {
+            true => ("302 Found", format!("http://localhost:{port}/cdn{path}")),
+            false => ("307 Temporary Redirect", format!("/api/resolve-cache{path}")),
+        };
+        if name == WEIGHTS {
+            head += &format!("X-Linked-Size: {}\r\n", content.len());
+        } else {
+            head = format!("X-Repo-Commit: {COMMIT}\r\nConnection: close\r\n");
+        }
+        head = format!("HTTP/1.1 {status}\r\n{head}Location: {to}\r\nContent-Length: 0\r\n\r\n");
+        return drop(stream.write_all(head.as_bytes()));
     }
     if method == "HEAD" {
         let size = content.len();
@@ -339,6 +366,19 @@ fn what_cannot_be_fetched_or_used_is_refused_by_name() {
     let nowhere =
         command(home.path(), &["models", "pull", ID]).env("HF_ENDPOINT", "http://127.0.0.1:1").output();
     failed(&nowhere.unwrap(), "cannot fetch config.json");
+}
+
+#[test]
+fn files_that_are_elsewhere_are_fetched_from_there_without_the_token() {
+    let (hub, home) = (Hub::start(Trouble::Redirects), tempfile::tempdir().unwrap());
+    let mut pull = command(home.path(), &["models", "pull", ID]);
+    let output = pull.env("HF_ENDPOINT", &hub.url).env("HF_TOKEN", "secret").output().unwrap();
+    succeeded(&output);
+    assert!(wrong_blobs(home.path()).is_empty());
+    let with_token = hub.state.lock().unwrap().with_token.clone();
+    assert!(with_token.iter().any(|path| path.starts_with(&format!("/{ID}"))), "{with_token:?}");
+    assert!(with_token.iter().any(|path| path.starts_with("/api")), "{with_token:?}");
+    assert!(!with_token.iter().any(|path| path.starts_with("/cdn")), "{with_token:?}");
 }
 
 #[test]

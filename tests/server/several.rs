@@ -231,7 +231,7 @@ fn a_head_belongs_to_the_model_of_its_vector() {
 fn an_idle_model_is_unloaded_and_comes_back_the_same() {
     let parent = tempfile::tempdir().unwrap();
     let slim = clip(parent.path(), "slim", 16, 32);
-    let server = Server::start_with(&["--also-model", &slim, "--model-idle-secs", "1"]);
+    let server = Server::start_with(&["--also-model", &slim, "--model-idle-secs", "3"]);
     let before = embed(&server, &json!("a cat"), "slim");
     assert!(is_loaded(&server, "slim"));
     let began = Instant::now();
@@ -266,7 +266,7 @@ fn the_memory_bound_unloads_what_is_idle_and_never_what_is_in_use() {
 
     // While one is in use, the other has no room.
     let texts: Vec<String> =
-        (0..1000).map(|i| format!("{i} of a long list of different texts {}", i * 7)).collect();
+        (0..400).map(|i| format!("{i} of a long list of different texts {}", i * 7)).collect();
     std::thread::scope(|scope| {
         let long = scope.spawn(|| server.post("/embed", &json!({"inputs": texts, "model": "one"})));
         let began = Instant::now();
@@ -278,7 +278,7 @@ fn the_memory_bound_unloads_what_is_idle_and_never_what_is_in_use() {
         assert_eq!(refused.retry_after.as_deref(), Some("5"), "{}", refused.body);
         let error = refused.err(503);
         assert!(error.contains("`two`") && error.contains("model_memory_mib"), "{error}");
-        assert_eq!(long.join().unwrap().ok()["embeddings"].as_array().unwrap().len(), 1000);
+        assert_eq!(long.join().unwrap().ok()["embeddings"].as_array().unwrap().len(), 400);
     });
     embed(&server, &json!("b"), "two");
 
