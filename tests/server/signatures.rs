@@ -547,7 +547,8 @@ fn any_clip_makes_features_of_signatures_and_another_model_is_a_conflict() {
         verify(&server, writer, &own(of, number))["score"].as_f64().unwrap()
     };
     let told = (0..24).filter(|&writer| score(writer, 77, writer) > score(writer, 1, writer + 500)).count();
-    assert!(told >= 22, "{told} of 24 own signatures score higher than another's");
+    // Weights by chance: 20 or more of 24 happen once in 1,300 times where the features say nothing.
+    assert!(told >= 20, "{told} of 24 own signatures score higher than another's");
     let copy = verify(&server, 2, &printed(&own(2, 0), 0.7));
     assert_eq!((&copy["decision"], &copy["replay"]), (&json!("review"), &json!(true)), "{copy}");
     server.kill();
