@@ -947,7 +947,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The loaded models. */
+        /** The models of this server, the one that it started with first; the others are loaded when they are first used. */
         get: operations["models"];
         put?: never;
         post?: never;
@@ -1324,8 +1324,9 @@ export interface components {
             /** @description Accepted and echoed. */
             strict_mode_config?: Record<string, never> | null;
             /**
-             * @description `{"size", "distance"}`, or such an object by vector name. If absent: one vector of the
-             *     loaded model's dimension under cosine.
+             * @description `{"size", "distance"}`, or such an object by vector name. If absent: one vector of the default
+             *     model's dimension under cosine. `model` in such an object names the model (`GET /models`) that makes
+             *     this vector of texts and pictures; the default one if absent.
              */
             vectors?: Record<string, never> | null;
             /** @description Accepted and echoed. */
@@ -1414,7 +1415,7 @@ export interface components {
         EmbedBody: {
             /** @description 1 to 1,024 texts (strings), `{"text"}`, `{"image": base64}` or `{"object"}`. */
             inputs: unknown[];
-            /** @description The model's name; the loaded one if absent. */
+            /** @description The model's name, as `GET /models` has it; the default one if absent. */
             model?: string | null;
         };
         /** @description What the model makes of the inputs. */
@@ -1815,7 +1816,7 @@ export interface components {
         };
         /** @description `{"result": .., "status": "ok", "time": seconds}` */
         Envelope_ModelsOut: {
-            /** @description The loaded models. */
+            /** @description The models of a server. */
             result: {
                 models: components["schemas"]["ModelOut"][];
             };
@@ -2471,16 +2472,24 @@ export interface components {
         };
         /** @description A model. */
         ModelOut: {
-            device: string;
+            /** @description Whether it is the one of vectors that name none. */
+            default: boolean;
+            device?: string | null;
             /** Format: int64 */
             dimension: number;
+            /** @description Whether it is in memory. */
             loaded: boolean;
-            /** @description `text` and `image`, or `image` alone. */
-            modalities: string[];
+            /** @description `text` and `image`, or `image` alone; absent where it was not loaded yet, as `device` and `precision` are. */
+            modalities?: string[] | null;
             name: string;
-            precision: string;
+            precision?: string | null;
+            /**
+             * Format: int64
+             * @description MiB of its weights.
+             */
+            weight_mib: number;
         };
-        /** @description The loaded models. */
+        /** @description The models of a server. */
         ModelsOut: {
             models: components["schemas"]["ModelOut"][];
         };
@@ -5873,7 +5882,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description {models: [{name, dimension, modalities, device, precision, loaded}]} */
+            /** @description {models: [{name, dimension, modalities, device, precision, loaded, default, weight_mib}]} */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -103,12 +103,19 @@ class ModelOut(BaseModel):
     A model.
     """
 
-    device: str
+    default: Annotated[bool, Field(description="Whether it is the one of vectors that name none.")]
+    device: str | None = None
     dimension: Annotated[int, Field(ge=0)]
-    loaded: bool
-    modalities: Annotated[list[str], Field(description="`text` and `image`, or `image` alone.")]
+    loaded: Annotated[bool, Field(description="Whether it is in memory.")]
+    modalities: Annotated[
+        list[str] | None,
+        Field(
+            description="`text` and `image`, or `image` alone; absent where it was not loaded yet, as `device` and `precision` are."
+        ),
+    ] = None
     name: str
-    precision: str
+    precision: str | None = None
+    weight_mib: Annotated[int, Field(description="MiB of its weights.", ge=0)]
 
 
 class PlattOut(BaseModel):
