@@ -144,8 +144,11 @@ fn row(
     cells.push(figure(run(most.min(5)).eer(scoring, Kind::Random)));
     let leaks = leak(pack, features, &pack.writers(Some("calibration")), &pack.writers(Some("test")));
     cells.push(leaks.map_or("-".into(), |leaks| format!("{leaks:.2}")));
-    let far = run(most.min(5)).far_over_stated(scoring, 0.05);
-    cells.push(far.map_or("-".into(), |far| format!("{far:.2}")));
+    // Of forgeries, or where half of a pack has too few to say, of other people's signatures.
+    let far = |impostors| run(most.min(5)).far_over_stated(scoring, 0.05, impostors);
+    let skilled = far(Kind::Skilled).map(|far| format!("{far:.2}"));
+    let random = || far(Kind::Random).map(|far| format!("{far:.2} (random)"));
+    cells.push(skilled.or_else(random).unwrap_or_else(|| "-".into()));
     println!("| {what} | {} |", cells.join(" | "));
 }
 

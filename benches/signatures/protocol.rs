@@ -94,14 +94,14 @@ impl Run<'_> {
 
     /// The FAR that is seen on one half of the writers at the threshold for `far` of the other half, over
     /// `far`: mean over seeds and both ways.
-    pub fn far_over_stated(&self, scoring: Scoring<'_>, far: f64) -> Option<f64> {
+    pub fn far_over_stated(&self, scoring: Scoring<'_>, far: f64, impostors: Kind) -> Option<f64> {
         let wanted = Wanted {
             target_fars: vec![far],
             resampling: Resampling { resamples: 100, seed: 1, level: 0.95 },
         };
         let mut seen = Vec::new();
         for seed in self.pack.seeds() {
-            let all = self.comparisons(scoring, seed, Kind::Skilled);
+            let all = self.comparisons(scoring, seed, impostors);
             for half in 0..2 {
                 let (fitted, held): (Vec<Comparison>, Vec<Comparison>) =
                     all.iter().partition(|comparison| comparison.subject % 2 == half);
