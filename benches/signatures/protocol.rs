@@ -139,7 +139,7 @@ pub fn leak(pack: &Pack, features: &[Vec<f32>], fit: &[&str], test: &[&str]) -> 
         usable.map(|(i, picture)| (i, if picture.genuine { 1.0 } else { -1.0 })).collect()
     };
     let (fit, test) = (of(fit), of(test));
-    if fit.is_empty() || test.is_empty() {
+    if fit.values().all(|label| *label > 0.0) || test.is_empty() {
         return None;
     }
     let size = features.iter().map(Vec::len).max().unwrap_or(0);
