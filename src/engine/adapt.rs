@@ -172,7 +172,7 @@ impl Engine {
             ));
             return Ok(Labelled::default());
         }
-        if !self.model().modalities.contains(&"text") {
+        if !model.modalities.contains(&"text") {
             notes.push("texts are not compared: the model embeds pictures only".into());
             return Ok(Labelled::default());
         }
