@@ -399,7 +399,7 @@ impl Inner {
     /// True where something was unloaded.
     fn unload_idle(&self, idle: Duration) -> bool {
         let is_idle = |state: &State| state.used.is_some_and(|used| used.elapsed() >= idle);
-        (0..self.others.len()).fold(false, |any, at| self.unload(at, is_idle) || any)
+        (0..self.others.len()).filter(|at| self.unload(*at, is_idle)).count() > 0
     }
 
     fn unload(&self, at: usize, is_due: impl Fn(&State) -> bool) -> bool {

@@ -195,7 +195,7 @@ fn adaptable(searches: &mut [Search]) -> BTreeSet<VectorName> {
             let is_adapted = |example: &mut &mut Example| {
                 matches!(example, Example::Ready(_, modality) if head.resolve_ready(*modality).is_some())
             };
-            if part.wanted.examples_mut().iter_mut().any(|example| is_adapted(example)) {
+            if part.wanted.examples_mut().iter_mut().any(is_adapted) {
                 found.insert(using);
             }
         });
