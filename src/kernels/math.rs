@@ -49,7 +49,7 @@ pub(super) fn gelu(x: f32) -> f32 {
 /// sigmoid of twice the argument.
 #[inline(always)]
 pub(super) fn gelu_tanh(x: f32) -> f32 {
-    const TWICE: f32 = 1.595_769_1; // 2 sqrt(2/pi)
+    const TWICE: f32 = 1.595_769; // 2 sqrt(2/pi)
     x / (1.0 + exp(-TWICE * x * (0.044_715 * x).mul_add(x, 1.0)))
 }
 

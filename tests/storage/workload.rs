@@ -74,10 +74,15 @@ fn check_pictures(volume: &Volume, id: PointId, point: &StoredPoint) {
         return;
     }
     let expected = pictures(seed);
+    let reason = volume.read_only_reason().unwrap_or_default();
+    let named = reason.rsplit_once("points are lost: ").map_or("", |(_, ids)| ids);
+    if named.split(", ").any(|lost| lost == id.to_string()) {
+        return; // what is still there of it may be of several changes
+    }
     for kind in PictureKind::ALL {
         match volume.picture(id, kind) {
             Ok(found) => assert_eq!(found.as_ref(), expected.get(kind), "{kind} of point {id}, seed {seed}"),
-            Err(error) => assert!(volume.read_only_reason().is_some(), "{kind} of point {id}: {error}"),
+            Err(error) => assert!(!reason.is_empty(), "{kind} of point {id}: {error}"),
         }
     }
 }
