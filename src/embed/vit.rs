@@ -121,7 +121,7 @@ pub(super) enum Head {
     Attention(Box<AttentionHead>),
 }
 
-/// A learned query `probe` [width] and one layer without norm before its attention.
+/// A learned query `probe` `[width]` and one layer without norm before its attention.
 #[derive(Debug)]
 pub(super) struct AttentionHead {
     pub probe: Vec<f32>,
