@@ -264,8 +264,8 @@ mod x86 {
                 // SAFETY: a line is 64 bytes at an address that 64 divides; both halves are within.
                 let (x, y): (__m256i, __m256i) = unsafe {
                     (
-                        _mm256_load_si256((&raw const a.0[32 * half]).cast()),
-                        _mm256_load_si256((&raw const b.0[32 * half]).cast()),
+                        _mm256_load_si256(a.0[32 * half..].as_ptr().cast()),
+                        _mm256_load_si256(b.0[32 * half..].as_ptr().cast()),
                     )
                 };
                 let low = _mm256_madd_epi16(
@@ -309,7 +309,7 @@ mod arm {
         for (a, b) in a.iter().zip(b) {
             for at in (0..64).step_by(8) {
                 // SAFETY: eight bytes from `at` lie within the line.
-                let (x, y) = unsafe { (vld1_u8(&raw const a.0[at]), vld1_s8(&raw const b.0[at])) };
+                let (x, y) = unsafe { (vld1_u8(a.0[at..].as_ptr()), vld1_s8(b.0[at..].as_ptr())) };
                 let (x, y) = (vreinterpretq_s16_u16(vmovl_u8(x)), vmovl_s8(y));
                 sums[0] = vmlal_s16(sums[0], vget_low_s16(x), vget_low_s16(y));
                 sums[1] = vmlal_s16(sums[1], vget_high_s16(x), vget_high_s16(y));
