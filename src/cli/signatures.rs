@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
@@ -183,15 +183,16 @@ pub fn enrol(args: &EnrolArgs) -> anyhow::Result<ExitCode> {
         client.call("PUT", &base, Some(&json!({"signatures": {"audit": args.audit}})))?;
     }
     let samples: Vec<String> = args.files.iter().map(|file| picture(file)).collect::<anyhow::Result<_>>()?;
-    let enrolled = |samples: &[String]| {
+    let enrolled = |samples: &[String], files: &[PathBuf]| {
         let body = json!({"subject": args.subject, "forgery": args.forgery, "samples": samples});
-        client.call("POST", &format!("{base}/enrol"), Some(&body))
+        let answer = client.call("POST", &format!("{base}/enrol"), Some(&body));
+        answer.map_err(|error| anyhow!(by_file(&format!("{error:#}"), files)))
     };
     let mut items = Vec::new();
     let mut answer = if args.partial {
         let mut last = Value::Null;
         for (file, sample) in args.files.iter().zip(&samples) {
-            match enrolled(std::slice::from_ref(sample)) {
+            match enrolled(std::slice::from_ref(sample), std::slice::from_ref(file)) {
                 Ok(mut done) => {
                     items.append(done["items"].as_array_mut().unwrap_or(&mut Vec::new()));
                     last = done;
@@ -204,7 +205,7 @@ pub fn enrol(args: &EnrolArgs) -> anyhow::Result<ExitCode> {
         }
         last
     } else {
-        let mut done = enrolled(&samples)?;
+        let mut done = enrolled(&samples, &args.files)?;
         items = std::mem::take(done["items"].as_array_mut().unwrap_or(&mut Vec::new()));
         for (item, file) in items.iter_mut().zip(&args.files) {
             item["sample"] = json!(file.display().to_string());
@@ -225,6 +226,13 @@ pub fn enrol(args: &EnrolArgs) -> anyhow::Result<ExitCode> {
         format!("{table}\n{} now has {} reference(s){advice}", args.subject, plain(&answer["references"]))
     })?;
     Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The server's words with each `samples[i]` called by its file.
+fn by_file(text: &str, files: &[PathBuf]) -> String {
+    files.iter().enumerate().fold(text.to_owned(), |text, (i, file)| {
+        text.replace(&format!("samples[{i}]"), &file.display().to_string())
+    })
 }
 
 /// `lookalike verify`.

@@ -11,8 +11,10 @@ impl Volume {
     /// What is kept of a point's picture; `None` where there is no such point, or it has no such picture.
     ///
     /// # Errors
-    /// `Corrupted` where what is stored fails its checksum.
+    /// `Corrupted` where what is stored fails its checksum, and for a point that is lost in part: its picture may be that
+    /// of another change than its vectors.
     pub fn picture(&self, id: PointId, kind: PictureKind) -> Result<Option<Vec<u8>>> {
+        self.check_whole(id)?;
         let read = self.shared.read(id, |shared, entry, _| {
             let Some(position) = entry.pictures.get(kind) else { return Ok(None) };
             let copy = |bytes: &[u8]| record::picture(bytes, id, kind).map(<[u8]>::to_vec);
@@ -26,7 +28,12 @@ impl Volume {
     /// # Errors
     /// As [`Volume::picture`].
     pub fn picture_crc(&self, id: PointId, kind: PictureKind) -> Result<Option<u32>> {
+        self.check_whole(id)?;
         let read = self.shared.read(id, |_, entry, _| Ok(entry.pictures.get(kind).map(|record| record.crc)));
         Ok(read?.flatten())
+    }
+
+    fn check_whole(&self, id: PointId) -> Result<()> {
+        if self.shared.lost.contains(&id) { Err(self.shared.damaged(id)) } else { Ok(()) }
     }
 }

@@ -4,14 +4,14 @@
 //! A torn end is bytes that are no frame at the very end of the log, where nothing knows of a later
 //! change: a write that was never acknowledged. It is kept aside before it is cut off.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::types::CollectionConfig;
+use crate::types::{CollectionConfig, PointId};
 
 use super::codec::{State, Totals};
 use super::log::Log;
@@ -42,6 +42,8 @@ pub struct Recovered {
     pub totals: Totals,
     /// Why nothing can be written.
     pub read_only: Option<String>,
+    /// The points of which a part is lost; what is still there of one may be of several changes.
+    pub lost: HashSet<PointId>,
     /// The log is damaged and everything is there all the same: write a new one.
     pub heal: bool,
 }
@@ -111,7 +113,7 @@ pub fn recover(
             None => tracing::warn!("collection `{name}`: {damage}; nothing is lost, writing a new log"),
         }
     }
-    let Verdict { replay, read_only, damage, .. } = verdict;
+    let Verdict { replay, read_only, damage, lost } = verdict;
     let config = replay.head.map_or_else(|| manifest.config.clone(), |(_, config)| config);
     let totals = show(view, number, &replay.entries, &seen)?;
     let state = State {
@@ -145,7 +147,8 @@ pub fn recover(
     };
     let heal = damage.is_some() && read_only.is_none();
     let last_seq = replay.last_seq;
-    Ok(Recovered { manifest, log, segments: table, config, last_seq, totals, read_only, heal })
+    let lost = lost.into_iter().collect();
+    Ok(Recovered { manifest, log, segments: table, config, last_seq, totals, read_only, lost, heal })
 }
 
 fn read_header(log_dir: &Path, number: u32) -> Result<Option<Header>> {

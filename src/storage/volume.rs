@@ -48,6 +48,8 @@ pub struct Shared {
     pub(super) segments: Segments,
     pub(super) config: RwLock<CollectionConfig>,
     pub(super) read_only: RwLock<Option<String>>,
+    /// The points that recovery found lost in part.
+    pub(super) lost: HashSet<PointId>,
     pub(super) hook: OnceLock<Hook>,
     pub(super) moved: OnceLock<Moved>,
     /// How often compaction has moved the points.
@@ -80,7 +82,7 @@ impl Volume {
         view: &Arc<View>,
         lock: &Arc<Lock>,
     ) -> Result<Arc<Self>> {
-        let recovery::Recovered { manifest, log, segments, config, last_seq, totals, read_only, heal } =
+        let recovery::Recovered { manifest, log, segments, config, last_seq, totals, read_only, lost, heal } =
             recovered;
         let shared = Arc::new(Shared {
             number,
@@ -92,6 +94,7 @@ impl Volume {
             segments,
             config: RwLock::new(config),
             read_only: RwLock::new(read_only),
+            lost,
             hook: OnceLock::new(),
             moved: OnceLock::new(),
             turn: AtomicU64::new(0),
@@ -506,14 +509,17 @@ impl Shared {
         )))
     }
 
+    pub(super) fn damaged(&self, id: PointId) -> Error {
+        Error::Corrupted(format!("point {id} of collection `{}` fails its checksum", self.name))
+    }
+
     pub(super) fn read<T>(
         &self,
         id: PointId,
         read: impl Fn(&Self, &Entry, Option<&[u8]>) -> Result<T, Failure>,
     ) -> Result<Option<T>> {
         let key = keys::point(self.number, id);
-        let damaged =
-            || Error::Corrupted(format!("point {id} of collection `{}` fails its checksum", self.name));
+        let damaged = || self.damaged(id);
         for _ in 0..MOVES {
             let Some(value) = self.view.get(&key)? else { return Ok(None) };
             let (entry, json) = codec::decode_entry(&key, &value).ok_or_else(damaged)?;

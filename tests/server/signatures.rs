@@ -258,6 +258,17 @@ fn the_command_line_enrols_calibrates_verifies_and_audits() {
     let (code, out, err) = cli(&server, "enrol", &["--subject", "new", &one, &other]);
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.contains("2 reference(s)"), "{out}");
+    let (blank, third) = (
+        file("blank.png", &png(&image::GrayImage::from_pixel(300, 100, image::Luma([255])))),
+        file("third.png", &own(900, 3)),
+    );
+    for partial in [&["--partial"][..], &[]] {
+        let (code, out, err) =
+            cli(&server, "enrol", &[&["--subject", "newer", &third, &blank, &third], partial].concat());
+        let said = format!("{out}{err}");
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("blank.png: the picture is blank") && !said.contains("samples["), "{said}");
+    }
     let report = dir.path().join("report.html").display().to_string();
     let (code, out, err) = cli(&server, "calibrate", &["--target-far", "0.05", "--report", &report]);
     assert_eq!(code, Some(0), "{out}{err}");
@@ -277,7 +288,7 @@ fn the_command_line_enrols_calibrates_verifies_and_audits() {
     let (code, out, err) = cli(&server, "subjects", &["list", "--json"]);
     assert_eq!(
         (code, serde_json::from_str::<Value>(&out).unwrap().as_array().unwrap().len()),
-        (Some(0), 25),
+        (Some(0), 26),
         "{err}"
     );
     let (code, out, err) = cli(&server, "audit", &["--check"]);
