@@ -9,7 +9,7 @@ use std::io::BufRead;
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
-use lookalike::embed::{ModelConfig, Towers};
+use lookalike::embed::{DeviceChoice, ModelConfig, Towers, open_device};
 use lookalike::kernels::Precision;
 use serde_json::json;
 
@@ -76,11 +76,9 @@ fn main() {
         println!("not run: this is a part of benches/towers/run");
         return;
     };
-    let device = match device.first().map_or("cpu", String::as_str) {
-        "cuda" => Device::new_cuda(0).unwrap(),
-        "metal" => Device::new_metal(0).unwrap(),
-        _ => Device::Cpu,
-    };
+    let wanted: DeviceChoice = device.first().map_or("cpu", String::as_str).parse().unwrap();
+    let device = open_device(wanted);
+    assert_eq!(device.is_cpu(), wanted == DeviceChoice::Cpu, "no such device");
     let precision = match precision.as_str() {
         "bf16" => Precision::Bf16,
         "f16" => Precision::F16,

@@ -96,6 +96,7 @@ def pytorch(folder, precision, threads, device):
             x = torch.from_numpy(x).to(device)
             with torch.inference_mode():
                 found = model.get_image_features(x.to(dtype)) if tower == "image" else model.get_text_features(x)
+                found = getattr(found, "pooler_output", found)  # from transformers 5 on it is one field of several
                 return found.float().cpu().numpy()
 
         return run

@@ -5,6 +5,8 @@ use std::panic::catch_unwind;
 
 use candle_core::Device;
 
+use super::cuda;
+
 /// The device that the operator asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
@@ -35,8 +37,8 @@ impl std::str::FromStr for DeviceChoice {
     }
 }
 
-/// Open the device, or the CPU with a warning.
-pub(super) fn open(choice: DeviceChoice) -> Device {
+/// Open the device, or the CPU with a warning: what a model's towers are built on.
+pub fn open(choice: DeviceChoice) -> Device {
     let (name, built) = match choice {
         DeviceChoice::Cpu => return Device::Cpu,
         DeviceChoice::Cuda => ("cuda", cfg!(feature = "cuda")),
@@ -50,7 +52,7 @@ pub(super) fn open(choice: DeviceChoice) -> Device {
         return Device::Cpu;
     }
     // The driver's library is loaded here; where it is absent the binding panics.
-    let opened = catch_unwind(|| if name == "cuda" { Device::new_cuda(0) } else { Device::new_metal(0) });
+    let opened = catch_unwind(|| if name == "cuda" { cuda::open() } else { Device::new_metal(0) });
     match opened {
         Ok(Ok(device)) => device,
         Ok(Err(error)) => {
@@ -72,28 +74,13 @@ const GPU_BATCH: std::ops::RangeInclusive<usize> = 8..=256;
 
 /// Items of a run, where each takes so many bytes.
 pub(super) fn batch(device: &Device, item_bytes: usize) -> usize {
-    if device.is_cpu() { CPU_BATCH } else { fitting(free_bytes(device), item_bytes) }
+    if device.is_cpu() { CPU_BATCH } else { fitting(cuda::free_bytes(device), item_bytes) }
 }
 
 /// What fits in half of the free memory; the rest is for what is not counted and for others.
 fn fitting(free: Option<usize>, item_bytes: usize) -> usize {
     let (least, most) = (*GPU_BATCH.start(), *GPU_BATCH.end());
     free.map_or(least, |free| (free / 2 / item_bytes.max(1)).clamp(least, most))
-}
-
-/// Free memory of a GPU, where it says so.
-#[cfg(feature = "cuda")]
-fn free_bytes(device: &Device) -> Option<usize> {
-    use candle_core::cuda_backend::cudarc::driver::result;
-    // The context is the current one of this thread once the device has been used on it.
-    device.synchronize().ok()?;
-    result::mem_get_info().ok().map(|(free, _)| free)
-}
-
-/// Free memory of a GPU, where it says so.
-#[cfg(not(feature = "cuda"))]
-fn free_bytes(_: &Device) -> Option<usize> {
-    None
 }
 
 /// `cpu`, `cuda` or `metal`.

@@ -11,6 +11,8 @@ mod cache;
 mod clean;
 mod clip;
 mod config;
+#[cfg_attr(not(feature = "cuda"), path = "cuda/absent.rs")]
+mod cuda;
 mod device;
 mod dino;
 mod dual;
@@ -57,7 +59,7 @@ pub use bert::BertConfig;
 pub use clean::TextCleaning;
 pub use clip::ClipConfig;
 pub use config::{ModelConfig, TowerShape};
-pub use device::DeviceChoice;
+pub use device::{DeviceChoice, open as open_device};
 pub use dino::DinoConfig;
 pub use dual::DualConfig;
 pub use efficientnet::{EfficientNet, Features};
@@ -186,6 +188,7 @@ impl Embedder {
         let mut weights = files.checkpoint.check(&config.layout())?;
         let device = device::open(options.device);
         let towers = precision::build(options.precision, &config, &device, &text, &transform, &mut weights)?;
+        let device = towers.device().clone();
         let fingerprint =
             weights::fingerprint(weights.digest(), &[&files.config, &files.tokenizer, &files.preprocessor]);
         let signature = towers.signature_info(&fingerprint);

@@ -1,8 +1,10 @@
-//! Which numbers the towers calculate with, and the gate before anything but f32: the model is loaded in f32
-//! first, and its vectors of some golden inputs are compared. Invariant: what is not f32 differs from it by a
-//! cosine of at least [`GATE`] on each of them, on this machine, with these weights.
+//! Which numbers the towers calculate with, and the gate before anything but f32 on the CPU: the model is loaded
+//! so first, and its vectors of some golden inputs are compared. Invariant: what is another precision or another
+//! device has a cosine of at least [`GATE`] to it on each of them, on this machine, with these weights; f32 on
+//! another device at least [`GATE_OF_A_DEVICE`].
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use candle_core::{Device, Tensor};
 
@@ -17,6 +19,10 @@ use crate::preprocess::{RgbImage, Transform};
 /// The least cosine to f32, of every golden input. At 0.999 two vectors stand 2.6 degrees apart, where
 /// those of two different pictures stand 30 and more.
 const GATE: f64 = 0.999;
+
+/// The same for f32 on a GPU, which may differ in the order of its sums alone: a driver or a kernel that
+/// calculates something else is not used.
+const GATE_OF_A_DEVICE: f64 = 0.9999;
 
 /// What the operator asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,7 +50,8 @@ pub(super) fn name(precision: Precision) -> &'static str {
     }
 }
 
-/// Load the towers in the precision that was asked for.
+/// Load the towers in the precision that was asked for, on the CPU where the device fails or gives other vectors:
+/// ask the towers where they are.
 ///
 /// # Errors
 /// Those of reading the weights; `Model` if a precision that was asked for by name does not pass the gate.
@@ -56,25 +63,28 @@ pub(super) fn build(
     transform: &Transform,
     weights: &mut Weights,
 ) -> Result<Towers> {
+    let on_cpu = device.is_cpu();
     let mut candidates = match choice {
         PrecisionChoice::F32 => Vec::new(),
         PrecisionChoice::Bf16 => vec![Precision::Bf16],
         PrecisionChoice::F16 => vec![Precision::F16],
         PrecisionChoice::Int8 => vec![Precision::Int8],
-        PrecisionChoice::Auto if device.is_cpu() => Isa::best().faster_than_f32(),
+        PrecisionChoice::Auto if on_cpu => Isa::best().faster_than_f32(),
         PrecisionChoice::Auto => vec![Precision::F16],
     };
     candidates.retain(|precision| Towers::has_precision(config, device, *precision));
-    let by = if device.is_cpu() { Isa::best().name() } else { super::device::name(device) };
-    let asked = choice != PrecisionChoice::F32;
-    if candidates.is_empty() {
-        if asked {
-            tracing::info!("precision: f32, the only one of this model on this device");
-        }
+    let by = if on_cpu { Isa::best().name() } else { super::device::name(device) };
+    if candidates.is_empty() && choice != PrecisionChoice::F32 {
+        tracing::info!("precision: f32, the only one of this model on this device");
+    }
+    if candidates.is_empty() && on_cpu {
         return Towers::new(config, device, |name, _shape| weights.read(name));
     }
+    if !on_cpu && (candidates.is_empty() || choice == PrecisionChoice::Auto) {
+        candidates.push(Precision::F32);
+    }
     let mut tensors: HashMap<String, Tensor> = HashMap::new();
-    let reference = Towers::new(config, device, |name, _shape| {
+    let reference = Towers::new(config, &Device::Cpu, |name, _shape| {
         let tensor = weights.read(name)?;
         tensors.insert(name.to_owned(), tensor.clone());
         Ok(tensor)
@@ -84,16 +94,29 @@ pub(super) fn build(
     };
     let inputs = Golden::new(text, transform)?;
     let expected = inputs.vectors(&reference)?;
+    let count = expected.len();
     for precision in candidates {
         let name = name(precision);
-        let towers = Towers::with_precision(config, device, precision, |name, _shape| tensor(name))?;
-        let cosine = least_cosine(&inputs.vectors(&towers)?, &expected);
-        let count = expected.len();
-        if cosine >= GATE {
+        let tried = tried(on_cpu, || {
+            let towers = Towers::with_precision(config, device, precision, |name, _shape| tensor(name))?;
+            let cosine = least_cosine(&inputs.vectors(&towers)?, &expected);
+            Ok((towers, cosine))
+        })?;
+        let Ok((towers, cosine)) =
+            tried.map_err(|reason| tracing::warn!("device {by}: {reason}; using the CPU"))
+        else {
+            return Ok(reference);
+        };
+        let gate = if precision == Precision::F32 { GATE_OF_A_DEVICE } else { GATE };
+        if cosine >= gate {
             tracing::info!(
                 "precision: {name}, cosine to f32 at least {cosine:.5} on {count} golden inputs, {by} kernels"
             );
             return Ok(towers);
+        }
+        if precision == Precision::F32 {
+            tracing::warn!("device {by}: cosine to the CPU's vectors only {cosine:.5}; using the CPU");
+            return Ok(reference);
         }
         if choice != PrecisionChoice::Auto {
             return Err(Error::Model(format!(
@@ -107,6 +130,18 @@ pub(super) fn build(
     }
     tracing::info!("precision: f32");
     Ok(reference)
+}
+
+/// What `work` gives; where it is not the CPU's, an error or a panic of it is the device's, and its reason.
+fn tried<T>(on_cpu: bool, work: impl FnOnce() -> Result<T>) -> Result<std::result::Result<T, String>> {
+    if on_cpu {
+        return work().map(Ok);
+    }
+    Ok(match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("it panicked on the golden inputs; details are in the log".to_owned()),
+    })
 }
 
 /// The smallest cosine of unit vectors, pair by pair; below any gate where something is not a number.
@@ -176,6 +211,15 @@ impl Golden {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_fails_on_another_device_is_a_reason_and_on_the_cpu_an_error() {
+        let refused = || -> Result<u8> { Err(Error::Internal("no memory".into())) };
+        assert!(tried(true, refused).is_err());
+        assert!(tried(false, refused).unwrap().unwrap_err().contains("no memory"));
+        assert!(tried(false, || -> Result<u8> { panic!("a symbol is missing") }).unwrap().is_err());
+        assert_eq!(tried(false, || Ok(7)).unwrap(), Ok(7));
+    }
 
     #[test]
     fn the_least_cosine_is_that_of_the_worst_pair_and_of_no_number_none() {

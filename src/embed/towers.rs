@@ -101,6 +101,11 @@ impl Towers {
         self.precision
     }
 
+    /// Where it calculates.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// The shapes.
     pub fn config(&self) -> &ModelConfig {
         &self.config
@@ -122,10 +127,12 @@ impl Towers {
             return normalise(self.rows(&towers.image(pixels)));
         }
         let run = || -> candle_core::Result<Vec<Vec<f32>>> {
-            let pixels = Tensor::from_slice(pixels, (pixels.len() / picture, 3, side, side), &self.device)?;
             match &self.kind {
-                Kind::Candle(towers) => towers.image(&pixels)?,
-                Kind::Dual(towers) => towers.image(&pixels)?,
+                Kind::Candle(towers) => towers.image(&towers.upload(pixels)?)?,
+                Kind::Dual(towers) => {
+                    let shape = (pixels.len() / picture, 3, side, side);
+                    towers.image(&Tensor::from_slice(pixels, shape, &self.device)?)?
+                }
                 Kind::Cpu(_) => candle_core::bail!("these towers take no tensors"),
             }
             .to_vec2::<f32>()
@@ -158,7 +165,8 @@ impl Towers {
         let count = pixels.len() / picture;
         let values = match &self.kind {
             Kind::Cpu(towers) => towers.patches(pixels, block),
-            Kind::Candle(towers) => Tensor::from_slice(pixels, (count, 3, side, side), &self.device)
+            Kind::Candle(towers) => towers
+                .upload(pixels)
                 .and_then(|pixels| towers.patches(&pixels, block)?.flatten_all()?.to_vec1())
                 .map_err(failed)?,
             Kind::Dual(_) => Vec::new(),

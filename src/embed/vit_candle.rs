@@ -5,6 +5,7 @@ use candle_core::{D, DType, Device, Module, Result as CandleResult, Tensor};
 use candle_nn::{Linear, ops};
 
 use super::config::TowerShape;
+use super::cuda::Fused;
 use super::vit::{
     AttentionHead, Block as Weights, Head as HeadWeights, ImagePlan, Matrix, Plan, Take, TextPlan, end,
 };
@@ -33,6 +34,7 @@ struct Image {
     blocks: Vec<Block>,
     last: Norm,
     head: Head,
+    fused: Option<Fused>,
 }
 
 enum Head {
@@ -48,30 +50,31 @@ struct Text {
     blocks: Vec<Block>,
     last: Norm,
     projection: Linear,
+    fused: Option<Fused>,
 }
 
-struct Norm {
-    gain: Tensor,
-    bias: Tensor,
-    epsilon: f32,
+pub(super) struct Norm {
+    pub gain: Tensor,
+    pub bias: Tensor,
+    pub epsilon: f32,
 }
 
 impl Norm {
-    fn apply(&self, x: &Tensor) -> CandleResult<Tensor> {
+    pub fn apply(&self, x: &Tensor) -> CandleResult<Tensor> {
         ops::layer_norm(&x.contiguous()?, &self.gain, &self.bias, self.epsilon)
     }
 }
 
-struct Block {
-    norm1: Norm,
+pub(super) struct Block {
+    pub norm1: Norm,
     /// Queries, keys and values.
-    joint: Linear,
-    output: Linear,
-    norm2: Norm,
-    up: Linear,
-    down: Linear,
-    heads: usize,
-    activation: Activation,
+    pub joint: Linear,
+    pub output: Linear,
+    pub norm2: Norm,
+    pub up: Linear,
+    pub down: Linear,
+    pub heads: usize,
+    pub activation: Activation,
 }
 
 fn activate(activation: Activation, x: &Tensor) -> CandleResult<Tensor> {
@@ -105,15 +108,41 @@ fn attend(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>) -> CandleRe
 }
 
 impl Block {
-    fn forward(&self, x: &Tensor, mask: Option<&Tensor>) -> CandleResult<Tensor> {
+    /// x [n, rows, width] through the layer; `places` as in [`layers`].
+    fn forward(&self, x: &Tensor, mask: Option<&Tensor>, places: Option<&Tensor>) -> CandleResult<Tensor> {
         let (n, rows, width) = x.dims3()?;
         let joint = self.joint.forward(&self.norm1.apply(x)?)?;
         let joint = joint.reshape((n, rows, 3, self.heads, width / self.heads))?.permute((2, 0, 3, 1, 4))?;
         let mixed = attend(&joint.get(0)?, &joint.get(1)?, &joint.get(2)?, mask)?;
-        let x = (x + self.output.forward(&mixed)?)?;
+        let (x, mixed) = match places {
+            Some(places) => (at(x, places)?, at(&mixed, places)?),
+            None => (x.clone(), mixed),
+        };
+        let x = (&x + self.output.forward(&mixed)?)?;
         let hidden = activate(self.activation, &self.up.forward(&self.norm2.apply(&x)?)?)?;
         x + self.down.forward(&hidden)?
     }
+}
+
+/// Of x [n, rows, width] those of all n * rows rows that stand at `places`, [m, width].
+fn at(x: &Tensor, places: &Tensor) -> CandleResult<Tensor> {
+    x.flatten_to(1)?.index_select(places, 0)
+}
+
+/// x [n, rows, width] through these layers. Where only the rows at `places` of all n * rows matter behind
+/// the last, it makes these alone, [m, width].
+fn layers(blocks: &[Block], x: Tensor, causal: bool, places: Option<&Tensor>) -> CandleResult<Tensor> {
+    let mask = if causal { Some(causal_mask(x.dim(1)?, x.device(), x.dtype())?) } else { None };
+    let Some((last, others)) = blocks.split_last() else { return Ok(x) };
+    let x = others.iter().try_fold(x, |x, block| block.forward(&x, mask.as_ref(), None))?;
+    last.forward(&x, mask.as_ref(), places)
+}
+
+fn causal_mask(length: usize, device: &Device, dtype: DType) -> CandleResult<Tensor> {
+    let seen = |row: usize, column: usize| if column > row { f32::NEG_INFINITY } else { 0.0 };
+    let mask: Vec<f32> =
+        (0..length).flat_map(|row| (0..length).map(move |column| seen(row, column))).collect();
+    Tensor::from_vec(mask, (length, length), device)?.to_dtype(dtype)
 }
 
 /// Weights to tensors on a device, of numbers of this kind.
@@ -177,6 +206,12 @@ impl Loader<'_> {
         })
     }
 
+    /// In half precision on NVIDIA's GPUs. f32 stays with candle, and is what the gate of `precision.rs` measures
+    /// the kernels by.
+    fn fused(&self, shape: &TowerShape, blocks: &[Block]) -> Option<Fused> {
+        if self.1 == DType::F16 { Fused::new(self.0, shape, blocks) } else { None }
+    }
+
     fn image(&self, plan: &ImagePlan, take: &mut impl Take) -> Result<Image> {
         let shape = &plan.shape;
         let mut blocks = Vec::new();
@@ -196,6 +231,7 @@ impl Loader<'_> {
                 class,
                 positions: self.table(weights.positions, shape.width)?,
                 first: weights.first.map(|first| self.norm(first, shape.epsilon)).transpose()?,
+                fused: self.fused(shape, &blocks),
                 blocks,
                 last: self.norm(weights.last, shape.epsilon)?,
                 head: match weights.head {
@@ -222,6 +258,7 @@ impl Loader<'_> {
                 causal: plan.causal,
                 tokens: self.table(weights.tokens, shape.width)?,
                 positions: self.table(weights.positions, shape.width)?,
+                fused: self.fused(shape, &blocks),
                 blocks,
                 last: self.norm(weights.last, shape.epsilon)?,
                 projection: self.linear(weights.projection, shape.width)?,
@@ -272,49 +309,71 @@ impl CandleTowers {
         Ok(CandleTowers { image: load.image(&plan.image, &mut take)?, text, device: device.clone(), dtype })
     }
 
-    /// Pixels f32 [n, 3, side, side] to what comes out of the first `layers` layers, [n, tokens, width].
-    fn through(&self, pixels: &Tensor, layers: usize) -> CandleResult<Tensor> {
+    /// Pixels [n, 3, side, side], normalised, to the device.
+    pub fn upload(&self, pixels: &[f32]) -> CandleResult<Tensor> {
+        let side = self.image.side;
+        let shape = (pixels.len() / (3 * side * side), 3, side, side);
+        if let Some(fused) = &self.image.fused {
+            return fused.upload(pixels, shape);
+        }
+        Tensor::from_slice(pixels, shape, &self.device)?.to_dtype(self.dtype)
+    }
+
+    /// Pixels [n, 3, side, side] to patches [n, across * across, 3 * patch * patch].
+    fn cut(&self, pixels: &Tensor) -> CandleResult<Tensor> {
         let Image { side, patch, .. } = self.image;
         let (n, across) = (pixels.dim(0)?, side / patch);
+        if let Some(fused) = self.image.fused.as_ref().filter(|_| patch.is_multiple_of(2)) {
+            return fused.patches(pixels, across, patch);
+        }
         let whole = pixels.narrow(2, 0, across * patch)?.narrow(3, 0, across * patch)?.contiguous()?;
-        let patches = whole
-            .to_dtype(self.dtype)?
-            .reshape(&[n, 3, across, patch, across, patch][..])?
-            .permute(&[0, 2, 4, 1, 3, 5][..])?
-            .reshape((n, across * across, 3 * patch * patch))?;
-        let patches = self.image.patches.forward(&patches)?;
+        whole.reshape(&[n, 3, across, patch, across, patch][..])?.permute(&[0, 2, 4, 1, 3, 5][..])?.reshape((
+            n,
+            across * across,
+            3 * patch * patch,
+        ))
+    }
+
+    /// Uploaded pixels to what comes out of the first `count` layers, [n, tokens, width], or of the class token
+    /// alone, [n, width].
+    fn through(&self, pixels: &Tensor, count: usize, class_alone: bool) -> CandleResult<Tensor> {
+        let n = pixels.dim(0)?;
+        let patches = self.image.patches.forward(&self.cut(pixels)?)?;
         let tokens = match &self.image.class {
             Some(class) => Tensor::cat(&[&class.broadcast_as((n, 1, patches.dim(2)?))?, &patches], 1)?,
             None => patches,
         };
         let x = tokens.broadcast_add(&self.image.positions)?;
-        let mut x = match &self.image.first {
+        let x = match &self.image.first {
             Some(first) => first.apply(&x)?,
             None => x,
         };
-        for block in &self.image.blocks[..layers] {
-            x = block.forward(&x, None)?;
+        let tokens = x.dim(1)? as u32; // at most 5,330
+        let places = (0..n as u32).map(|picture| picture * tokens).collect::<Vec<u32>>(); // at most 256 pictures
+        let places = if class_alone { Some(Tensor::new(places, &self.device)?) } else { None };
+        let blocks = &self.image.blocks[..count];
+        if let Some(fused) = &self.image.fused {
+            return fused.layers(blocks, &x, false, places.as_ref());
         }
-        Ok(x)
+        layers(blocks, x, false, places.as_ref())
     }
 
-    /// Pixels f32 [n, 3, side, side] to vectors [n, outputs].
+    /// Uploaded pixels to vectors f32 [n, outputs].
     pub fn image(&self, pixels: &Tensor) -> CandleResult<Tensor> {
-        let x = self.through(pixels, self.image.blocks.len())?;
-        if let Head::Attention(pooling) = &self.image.head {
-            return pooling.forward(&self.image.last.apply(&x)?)?.to_dtype(DType::F32);
-        }
-        let class = self.image.last.apply(&x.narrow(1, 0, 1)?.squeeze(1)?)?;
+        let class_alone = !matches!(self.image.head, Head::Attention(_));
+        let x = self.through(pixels, self.image.blocks.len(), class_alone)?;
+        let normed = self.image.last.apply(&x)?;
         match &self.image.head {
-            Head::Projected(projection) => projection.forward(&class)?,
-            Head::Class | Head::Attention(_) => class,
+            Head::Attention(pooling) => pooling.forward(&normed)?,
+            Head::Projected(projection) => projection.forward(&normed)?,
+            Head::Class => normed,
         }
         .to_dtype(DType::F32)
     }
 
-    /// The patches of pixels f32 [n, 3, side, side] as they come out of layer `block`, [n, patches, width].
+    /// The patches of uploaded pixels as they come out of layer `block`, f32 [n, patches, width].
     pub fn patches(&self, pixels: &Tensor, block: usize) -> CandleResult<Tensor> {
-        let x = self.through(pixels, block + 1)?;
+        let x = self.through(pixels, block + 1, false)?;
         let class = usize::from(self.image.class.is_some());
         x.narrow(1, class, x.dim(1)? - class)?.to_dtype(DType::F32)
     }
@@ -335,21 +394,17 @@ impl CandleTowers {
         let ids = Tensor::new(ids, &self.device)?;
         let width = tower.tokens.dim(D::Minus1)?;
         let tokens = tower.tokens.index_select(&ids, 0)?.reshape((texts.len(), longest, width))?;
-        let mut x = tokens.broadcast_add(&tower.positions.narrow(0, 0, longest)?)?;
-        let mask = if tower.causal { Some(self.causal_mask(longest)?) } else { None };
-        for block in &tower.blocks {
-            x = block.forward(&x, mask.as_ref())?;
-        }
+        let x = tokens.broadcast_add(&tower.positions.narrow(0, 0, longest)?)?;
         let places = Tensor::new(places, &self.device)?;
-        let pooled = x.reshape((texts.len() * longest, width))?.index_select(&places, 0)?;
+        let pooled = self.text_layers(tower, x, &places)?;
         tower.projection.forward(&tower.last.apply(&pooled)?)?.to_dtype(DType::F32)
     }
 
-    fn causal_mask(&self, length: usize) -> CandleResult<Tensor> {
-        let seen = |row: usize, column: usize| if column > row { f32::NEG_INFINITY } else { 0.0 };
-        let mask: Vec<f32> =
-            (0..length).flat_map(|row| (0..length).map(move |column| seen(row, column))).collect();
-        Tensor::from_vec(mask, (length, length), &self.device)?.to_dtype(self.dtype)
+    fn text_layers(&self, tower: &Text, x: Tensor, places: &Tensor) -> CandleResult<Tensor> {
+        if let Some(fused) = &tower.fused {
+            return fused.layers(&tower.blocks, &x, tower.causal, Some(places));
+        }
+        layers(&tower.blocks, x, tower.causal, Some(places))
     }
 }
 
@@ -412,7 +467,7 @@ mod tests {
         let half = CandleTowers::new(&plan, &Device::Cpu, DType::F16, take).unwrap();
         let mut rng = SmallRng::seed_from_u64(2);
         let pixels: Vec<f32> = (0..3 * 3 * side * side).map(|_| rng.random_range(-1.0..1.0)).collect();
-        let tensor = Tensor::from_slice(&pixels, (3, 3, side, side), &Device::Cpu).unwrap();
+        let (tensor, halved) = (candle.upload(&pixels).unwrap(), half.upload(&pixels).unwrap());
         for block in 0..plan.image.readable() {
             let far = largest_difference(
                 &own.patches(&pixels, block),
@@ -422,8 +477,8 @@ mod tests {
         }
         let far = largest_difference(&own.image(&pixels), &values(&candle.image(&tensor).unwrap()));
         assert!(far < 1e-3, "{config:?} image: {far}");
-        assert_alike(&candle.image(&tensor).unwrap(), &half.image(&tensor).unwrap());
-        assert_eq!(half.patches(&tensor, 0).unwrap().dtype(), DType::F32);
+        assert_alike(&candle.image(&tensor).unwrap(), &half.image(&halved).unwrap());
+        assert_eq!(half.patches(&halved, 0).unwrap().dtype(), DType::F32);
         if plan.text.is_some() {
             let far = largest_difference(&own.text(texts), &values(&candle.text(texts).unwrap()));
             assert!(far < 1e-3, "{config:?} text: {far}");

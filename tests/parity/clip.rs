@@ -1,30 +1,13 @@
 //! CLIP: towers with generated weights of the published shapes, and the byte-pair tokenizer.
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use lookalike::embed::{ModelConfig, TextCleaning, TextEncoder, Towers};
 use lookalike::error::Error;
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
-use crate::models::{clip_config, clip_tokenizer, uniform};
+use crate::models::{clip_config, clip_tokenizer, generated, uniform};
 use crate::{golden, largest_difference, rows};
-
-/// The same as `weights` of make.py.
-pub fn generated(name: &str, shape: &[usize]) -> Tensor {
-    let mut values = uniform(name, shape.iter().product());
-    let (scale, shift) = if name.contains("norm") {
-        (0.1, if name.ends_with("weight") { 1.0 } else { 0.0 })
-    } else if name.ends_with("bias") {
-        (0.1, 0.0)
-    } else if !name.contains("embedding") || name.contains("patch_embedding") {
-        let fan_in: usize = shape[1..].iter().product();
-        ((3.0 / fan_in as f64).sqrt() as f32, 0.0)
-    } else {
-        (1.0, 0.0)
-    };
-    values.iter_mut().for_each(|v| *v = *v * scale + shift);
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
-}
 
 fn check_towers(name: &str, config: &Value, pictures: usize, texts: usize) {
     let config = ModelConfig::parse(config.to_string().as_bytes(), 224).unwrap();

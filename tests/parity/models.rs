@@ -33,6 +33,23 @@ pub fn uniform(name: &str, count: usize) -> Vec<f32> {
         .collect()
 }
 
+/// The same as `weights` of make.py.
+pub fn generated(name: &str, shape: &[usize]) -> Tensor {
+    let mut values = uniform(name, shape.iter().product());
+    let (scale, shift) = if name.contains("norm") {
+        (0.1, if name.ends_with("weight") { 1.0 } else { 0.0 })
+    } else if name.ends_with("bias") {
+        (0.1, 0.0)
+    } else if !name.contains("embedding") || name.contains("patch_embedding") {
+        let fan_in: usize = shape[1..].iter().product();
+        ((3.0 / fan_in as f64).sqrt() as f32, 0.0)
+    } else {
+        (1.0, 0.0)
+    };
+    values.iter_mut().for_each(|v| *v = *v * scale + shift);
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
 /// Name, type, shape, bytes.
 pub type Tensors = Vec<(String, Dtype, Vec<usize>, Vec<u8>)>;
 

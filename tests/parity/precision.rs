@@ -6,8 +6,7 @@ use candle_core::{Device, Tensor};
 use lookalike::embed::{EmbedOptions, Embedder, ModelSpec, PrecisionChoice};
 use lookalike::error::Result;
 
-use crate::clip::generated;
-use crate::models::{clip_config, clip_tokenizer, directory, options};
+use crate::models::{clip_config, clip_tokenizer, directory, generated, options};
 use crate::{block_on, cosine};
 
 fn load(directory: &Path, precision: PrecisionChoice) -> Result<Embedder> {

@@ -8,11 +8,13 @@ use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
-use crate::models::{Tensors, clip_config, clip_tokenizer, directory, load, options, write_weights};
-use crate::{block_on, clip, largest_difference};
+use crate::models::{
+    Tensors, clip_config, clip_tokenizer, directory, generated, load, options, write_weights,
+};
+use crate::{block_on, largest_difference};
 
 fn small_clip() -> tempfile::TempDir {
-    directory(&clip_config(), 32, &clip_tokenizer(), clip::generated)
+    directory(&clip_config(), 32, &clip_tokenizer(), generated)
 }
 
 /// Loading after `change` must fail with a model error that has `word` in it.

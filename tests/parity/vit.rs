@@ -13,8 +13,7 @@ use lookalike::preprocess::{Limits, Transform};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
-use crate::clip::generated;
-use crate::models::{directory, load, options, uniform};
+use crate::models::{directory, generated, load, options, uniform};
 use crate::{GOLDEN, block_on, cosine, golden, largest_difference, pictures, rows};
 
 /// Every how many values of a layer make.py keeps.

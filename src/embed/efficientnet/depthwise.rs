@@ -11,9 +11,13 @@
 //! Invariant: the result is that of the naive loop to rounding (property test), and of candle's own
 //! convolution, which takes over on a device other than the CPU.
 
+use std::sync::Arc;
+
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
+
+use crate::embed::cuda::{Convolutions, Place};
 
 /// Channels come in groups of so many: the lanes of the widest vector.
 pub(super) const GROUP: usize = 16;
@@ -75,11 +79,18 @@ pub(super) enum Depthwise {
     Cpu(Loops),
     /// candle's convolution.
     Device { window: Window, before: Tensor, kernel: Tensor, bias: Tensor },
+    /// One kernel for all; the weights [kernel * kernel, channels].
+    Fused { window: Window, kernels: Arc<Convolutions>, before: Tensor, kernel: Tensor, bias: Tensor },
 }
 
 impl Depthwise {
     /// `weights` are for a number of channels that is a multiple of [`GROUP`].
-    pub fn new(window: Window, weights: Weights, device: &Device) -> Result<Depthwise> {
+    pub fn new(
+        window: Window,
+        weights: Weights,
+        device: &Device,
+        kernels: Option<&Arc<Convolutions>>,
+    ) -> Result<Depthwise> {
         let channels = weights.bias.len();
         let taps = window.kernel().pow(2);
         if channels == 0
@@ -94,18 +105,29 @@ impl Depthwise {
         }
         let k = window.kernel();
         let kernel = Tensor::from_vec(weights.kernel, (k, k, 1, channels), device)?;
-        Ok(Depthwise::Device {
-            window,
-            before: Tensor::from_vec(weights.before, channels, device)?,
-            kernel: kernel.permute((3, 2, 0, 1))?.contiguous()?, // [channels, 1, k, k]
-            bias: Tensor::from_vec(weights.bias, channels, device)?,
-        })
+        let before = Tensor::from_vec(weights.before, channels, device)?;
+        let bias = Tensor::from_vec(weights.bias, channels, device)?;
+        if let Some(kernels) = kernels.cloned() {
+            return Ok(Depthwise::Fused { window, kernels, before, kernel, bias });
+        }
+        let kernel = kernel.permute((3, 2, 0, 1))?.contiguous()?; // [channels, 1, k, k]
+        Ok(Depthwise::Device { window, before, kernel, bias })
     }
 
     /// [n, h, w, c] to [n, ceil(h / stride), ceil(w / stride), c].
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
         match self {
             Depthwise::Cpu(loops) => input.apply_op1_no_bwd(loops),
+            Depthwise::Fused { window, kernels, before, kernel, bias } => {
+                let (_, h, w, _) = input.dims4()?;
+                let ((rows, top, _), (columns, left, _)) = (window.same(h), window.same(w));
+                let (side, stride) = (window.kernel(), window.stride());
+                kernels.depthwise(
+                    input,
+                    [before, kernel, bias],
+                    Place { side, stride, top, left, rows, columns },
+                )
+            }
             Depthwise::Device { window, before, kernel, bias } => {
                 let (_, h, w, c) = input.dims4()?;
                 let ((_, top, bottom), (_, left, right)) = (window.same(h), window.same(w));
@@ -325,7 +347,7 @@ mod tests {
             let input = values(n * h * w * c, u64::from(seed), 4.0);
             let expected = naive(window, &weights(window, c, u64::from(seed)), &input, [n, h, w, c]);
             let tensor = Tensor::from_vec(input, (n, h, w, c), &Device::Cpu).unwrap();
-            let layer = Depthwise::new(window, weights(window, c, u64::from(seed)), &Device::Cpu).unwrap();
+            let layer = Depthwise::new(window, weights(window, c, u64::from(seed)), &Device::Cpu, None).unwrap();
             let got = layer.forward(&tensor).unwrap();
             prop_assert_eq!(got.dims(), [n, h.div_ceil(window.stride()), w.div_ceil(window.stride()), c]);
             prop_assert!(difference(&got, &expected) < 1e-4);
@@ -370,7 +392,7 @@ mod tests {
     fn weights_that_do_not_fit_are_refused() {
         let mut wrong = weights(Window::Three, 32, 1);
         wrong.kernel.pop();
-        assert!(Depthwise::new(Window::Three, wrong, &Device::Cpu).is_err());
-        assert!(Depthwise::new(Window::Three, weights(Window::Three, 24, 1), &Device::Cpu).is_err());
+        assert!(Depthwise::new(Window::Three, wrong, &Device::Cpu, None).is_err());
+        assert!(Depthwise::new(Window::Three, weights(Window::Three, 24, 1), &Device::Cpu, None).is_err());
     }
 }

@@ -8,10 +8,13 @@
 mod depthwise;
 mod product;
 
+use std::sync::Arc;
+
 use candle_core::{Device, Tensor};
 use serde_json::Value;
 
 use super::config::refuse as refuse_config;
+use super::cuda::Convolutions;
 use super::spec::ModelSpec;
 use super::weights::{self, Layout};
 use super::{EmbedOptions, device, files};
@@ -274,6 +277,8 @@ impl EfficientNet {
             .into_iter();
         let mut next =
             || folded.next().ok_or_else(|| Error::Internal("the image tower's table is short".into()));
+        let kernels = Convolutions::new(device).map(Arc::new);
+        let kernels = kernels.as_ref();
         let stem = next()?;
         let weight = Tensor::from_slice(&stem.weight, &stem.shape, device).map_err(refuse)?;
         // The bias and ReLU6 of each product before a depthwise convolution are done by the latter.
@@ -296,15 +301,20 @@ impl EfficientNet {
             };
             blocks.push(Block {
                 expand,
-                depthwise: Depthwise::new(shape.window, weights, device).map_err(refuse)?,
-                project: Product::new(project.matrix(device).map_err(refuse)?, project.bias, Then::Linear)
-                    .map_err(refuse)?,
+                depthwise: Depthwise::new(shape.window, weights, device, kernels).map_err(refuse)?,
+                project: Product::new(
+                    project.matrix(device).map_err(refuse)?,
+                    project.bias,
+                    Then::Linear,
+                    kernels,
+                )
+                .map_err(refuse)?,
                 residual: shape.window.stride() == 1 && shape.input == shape.output,
             });
         }
         let head = next()?;
-        let head =
-            Product::new(head.matrix(device).map_err(refuse)?, head.bias, Then::Relu6).map_err(refuse)?;
+        let head = Product::new(head.matrix(device).map_err(refuse)?, head.bias, Then::Relu6, kernels)
+            .map_err(refuse)?;
         Ok(EfficientNet { stem, blocks, head, device: device.clone(), fingerprint: None })
     }
 

@@ -3,11 +3,14 @@
 //!
 //! Layout [n, h, w, c] throughout, so that a product needs no transposition.
 
+use std::sync::Arc;
+
 use candle_core::{CpuStorage, CustomOp1, Device, InplaceOp2, InplaceOp3, Layout, Result, Shape, Tensor};
 use pulp::Arch;
 use rayon::prelude::*;
 
 use super::depthwise::Window;
+use crate::embed::cuda::Convolutions;
 
 /// Values that one task finishes: 64 kB, some microseconds.
 const TASK: usize = 16 << 10;
@@ -28,13 +31,19 @@ pub(super) struct Product {
     /// `[outputs]`.
     bias: Tensor,
     then: Then,
+    kernels: Option<Arc<Convolutions>>,
 }
 
 impl Product {
     /// `weight` is [inputs, outputs], `bias` `[outputs]`.
-    pub fn new(weight: Tensor, bias: Vec<f32>, then: Then) -> Result<Product> {
+    pub fn new(
+        weight: Tensor,
+        bias: Vec<f32>,
+        then: Then,
+        kernels: Option<&Arc<Convolutions>>,
+    ) -> Result<Product> {
         let bias = Tensor::from_vec(bias, weight.dim(1)?, weight.device())?;
-        Ok(Product { weight, bias, then })
+        Ok(Product { weight, bias, then, kernels: kernels.cloned() })
     }
 
     /// [n, h, w, inputs] to [n, h, w, outputs], plus `residual` of that shape.
@@ -47,6 +56,9 @@ impl Product {
                 Some(residual) => output.inplace_op3(&self.bias, residual, &finish)?,
             }
             return Ok(output);
+        }
+        if let Some(kernels) = &self.kernels {
+            return kernels.finish(&output, &self.bias, residual, self.then == Then::Relu6);
         }
         let output = output.broadcast_add(&self.bias)?;
         let output = if let Some(residual) = residual { (output + residual)? } else { output };
@@ -245,7 +257,7 @@ mod tests {
             (wave(&[3, 20, 30, 8], 0.7), wave(&[8, 24], 0.3), wave(&[3, 20, 30, 24], 0.2));
         let bias = wave(&[24], 1.1);
         let sum = multiply(&input, &weight).unwrap().broadcast_add(&bias).unwrap();
-        let product = |then| Product::new(weight.clone(), values(&bias), then).unwrap();
+        let product = |then| Product::new(weight.clone(), values(&bias), then, None).unwrap();
         assert_close(&product(Then::Linear).forward(&input, None).unwrap(), &sum);
         let cut = sum.clamp(0f32, 6f32).unwrap();
         assert_close(&product(Then::Relu6).forward(&input, None).unwrap(), &cut);
