@@ -13,8 +13,11 @@ use crate::distance::{self, BitKernel, QueryLine};
 const WORTH_IT: usize = 5;
 /// Rows that the mean is taken from.
 const SAMPLE: usize = 2_000;
-/// An estimate is trusted to so many standard deviations: at 1.5 the same `ef` finds as much.
-const TRUSTED: f32 = 1.5;
+/// An estimate is trusted to so many standard deviations by a walk: at 1.5 the same `ef` finds as much.
+pub(super) const TRUSTED: f32 = 1.5;
+/// And by a scan, which is to find all: one in a thousand estimates is farther off, and what is left out wrongly
+/// must besides be one of those wanted.
+pub(super) const TRUSTED_BY_SCAN: f32 = 3.0;
 
 /// Bits of the rows `0..covered`.
 #[derive(Debug)]
@@ -89,11 +92,6 @@ impl Bits {
         for ((&row, sums), out) in rows.iter().zip(sums).zip(out) {
             *out = asked.of_mean + self.scales[row as usize] * asked.step * (2 * *sums - asked.sum) as f32;
         }
-    }
-
-    /// How much larger than its estimate a product with a query of this norm may be.
-    pub(super) fn room(&self, norm: f32) -> f32 {
-        TRUSTED * self.spread * norm
     }
 
     /// Standard deviation of an estimate for a query of this norm.

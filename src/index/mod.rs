@@ -471,15 +471,23 @@ fn scan_bytes(
     // By bits more is in doubt.
     let (times, more) = if bytes.is_bits_alone() { (16, 512) } else { (4, 64) };
     let kept = search.limit.saturating_mul(times).max(search.limit + more);
-    if let Some(allow) = search.allow.filter(|_| !is_worth_threads(expected.saturating_mul(rows.size() / 4)))
-    {
-        let covered = chunks.len() * rows.chunk_rows();
-        let best = scan_among(probe, rows, rows.among(allow, covered), &query, Nearest::new(kept));
+    if let Some(allow) = search.allow {
+        let among = rows.among(allow, chunks.len() * rows.chunk_rows());
+        let floats = expected.saturating_mul(rows.size() / 4);
+        let best = if is_worth_threads(floats) {
+            let among: Vec<u32> = among.collect();
+            let parts: Vec<&[u32]> = among.chunks(PART).collect();
+            let scan =
+                |nearest, part: &&[u32]| scan_among(probe, rows, part.iter().copied(), &query, nearest);
+            fold_chunks(&parts, kept, floats, scan)
+        } else {
+            scan_among(probe, rows, among, &query, Nearest::new(kept))
+        };
         return compared(probe, rows, best.into_sorted(), search, query.doubtful());
     }
     let scan = |mut nearest: Nearest, (number, chunk): &(usize, &Arc<Chunk>)| {
         let first = (number * rows.chunk_rows()) as u32; // rows are numbered by u32
-        let places = visible(chunk, probe.moment, search.allow, first);
+        let places = visible(chunk, probe.moment, first);
         let mut ranks = vec![0.0; places.len()];
         query.ranks(&places, &mut ranks);
         for (number, rank) in places.into_iter().zip(ranks) {
@@ -495,9 +503,12 @@ fn scan_bytes(
 
 /// Rows that are fetched while those before them are ranked.
 const BLOCK: usize = 64;
+/// Rows that a thread takes at a time.
+const PART: usize = 256 * BLOCK;
 
-/// Offers those of the rows that a search may answer, by their bytes. Deletion is looked up only for those
-/// that would be kept, and rows are fetched ahead: few of many rows lie far apart.
+/// Offers those of the rows that a search may answer, by their bytes, and by their bits first where there are
+/// any. Deletion is looked up only for those that would be kept, and rows are fetched ahead: few of many rows
+/// lie far apart.
 fn scan_among(
     probe: Probe<'_>,
     rows: &Rows,
@@ -505,10 +516,16 @@ fn scan_among(
     query: &quantised::Query<'_>,
     mut nearest: Nearest,
 ) -> Nearest {
-    let mut next = || -> Vec<u32> { among.by_ref().take(BLOCK).inspect(|&row| query.fetch(row)).collect() };
-    let (mut block, mut ranks) = (next(), [0.0; BLOCK]);
+    let mut next = |block: &mut Vec<u32>| {
+        block.clear();
+        block.extend(among.by_ref().take(BLOCK).inspect(|&row| query.glance(row)));
+    };
+    let (mut block, mut coming, mut ranks) = (Vec::new(), Vec::new(), [0.0; BLOCK]);
+    next(&mut block);
     while !block.is_empty() {
-        let coming = next();
+        next(&mut coming);
+        let worst = nearest.worst().filter(|_| nearest.is_full()).map_or(f32::INFINITY, |near| near.rank);
+        query.sift_for_scan(&mut block, worst);
         query.ranks(&block, &mut ranks[..block.len()]);
         for (&number, &rank) in block.iter().zip(&ranks) {
             if nearest.admits(rank) {
@@ -518,7 +535,7 @@ fn scan_among(
                 }
             }
         }
-        block = coming;
+        std::mem::swap(&mut block, &mut coming);
     }
     nearest
 }

@@ -6,7 +6,7 @@
 //! components stand out, much the same in every vector) are cut off, as Qdrant's quantile does.
 
 use super::arena::Rows;
-use super::bits::{Asked, Bits};
+use super::bits::{Asked, Bits, TRUSTED, TRUSTED_BY_SCAN};
 use super::graph::Ranker;
 use super::measure::Measure;
 use crate::distance::{self, ByteKernel, Line, QueryLine};
@@ -250,18 +250,30 @@ impl Ranker for Query<'_> {
 
     #[inline(always)]
     fn sift(&self, rows: &mut Vec<u32>, worst: f32) {
+        self.sift_to(TRUSTED, rows, worst);
+    }
+}
+
+impl Query<'_> {
+    /// As [`Ranker::sift`], for a scan: hardly a row that belongs among the best is left out.
+    pub(super) fn sift_for_scan(&self, rows: &mut Vec<u32>, worst: f32) {
+        self.sift_to(TRUSTED_BY_SCAN, rows, worst);
+    }
+
+    /// Leaves out rows whose ranks are above `worst` even if their estimates are off by so many standard
+    /// deviations, and fetches the others.
+    #[inline(always)]
+    fn sift_to(&self, trusted: f32, rows: &mut Vec<u32>, worst: f32) {
         let (Some(bits), Some(of_mean)) = (&self.of.bits, self.of_mean) else { return };
         if self.of.lines.is_empty() {
             return; // they are ranked by bits
         }
         if worst < f32::INFINITY {
-            self.sift_by(bits, of_mean, rows, worst);
+            self.sift_by(bits, of_mean, trusted, rows, worst);
         }
         rows.iter().for_each(|&row| self.fetch(row));
     }
-}
 
-impl Query<'_> {
     /// Ranks of rows, given their products.
     #[inline(always)]
     fn ranks_of(&self, products: &[f32], rows: &[u32], out: &mut [f32]) {
@@ -287,9 +299,9 @@ impl Query<'_> {
         Asked { lines: &self.lines, step: self.worth / self.of.step, sum: self.offset / 128, of_mean }
     }
 
-    fn sift_by(&self, bits: &Bits, of_mean: f32, rows: &mut Vec<u32>, worst: f32) {
+    fn sift_by(&self, bits: &Bits, of_mean: f32, trusted: f32, rows: &mut Vec<u32>, worst: f32) {
         let (mut sums, mut products) = ([0i32; AT_ONCE], [0.0f32; AT_ONCE]);
-        let (asked, room) = (self.asked(of_mean), bits.room(self.squared_norm.sqrt()));
+        let (asked, room) = (self.asked(of_mean), trusted * bits.error(self.squared_norm.sqrt()));
         let (mut from, mut kept) = (0, 0);
         while from < rows.len() {
             let until = (from + AT_ONCE).min(rows.len());

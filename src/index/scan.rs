@@ -152,15 +152,7 @@ pub(super) fn fold_chunks<T: Sync>(
 }
 
 /// The rows of a chunk, of which `first` is the first, that a search may answer.
-pub(super) fn visible(chunk: &Chunk, moment: Moment, allow: Option<&RoaringBitmap>, first: u32) -> Vec<u32> {
+pub(super) fn visible(chunk: &Chunk, moment: Moment, first: u32) -> Vec<u32> {
     let row = |i: usize| chunk.is_visible(i, moment).then_some(first + i as u32); // rows are numbered by u32
-    match allow {
-        None => (0..chunk.len()).filter_map(row).collect(),
-        Some(allow) => match (chunk.slots().first(), chunk.slots().last()) {
-            (Some(&from), Some(&to)) => {
-                allow.range(from..=to).filter_map(|slot| chunk.find(slot).and_then(row)).collect()
-            }
-            _ => Vec::new(),
-        },
-    }
+    (0..chunk.len()).filter_map(row).collect()
 }
