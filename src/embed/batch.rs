@@ -236,6 +236,8 @@ impl Worker {
     pub fn run(mut self) {
         while let Some((lane, batch)) = self.queue.next_batch(self.max_batch, self.max_wait) {
             let started = Instant::now();
+            // Told once they are counted: who reads the metrics after an answer finds it there.
+            let mut answers: Vec<Box<dyn FnOnce()>> = Vec::new();
             let (kind, count, average) = match batch {
                 Batch::Texts(mut jobs) => {
                     let count = jobs.len();
@@ -244,7 +246,7 @@ impl Worker {
                         let ids: Vec<&[u32]> = group.iter().map(|job| job.input.as_slice()).collect();
                         let result =
                             self.towers.run(ids.len(), |towers, some| towers.embed_tokens(&ids[some]));
-                        answer(group, result);
+                        answers.push(Box::new(move || answer(group, result)));
                     }
                     ("text", count, &self.queue.text_micros)
                 }
@@ -264,7 +266,7 @@ impl Worker {
                                 let result = self
                                     .towers
                                     .run(1, |towers, _| Ok(vec![towers.signature(signature, levels)?]));
-                                answer(vec![job], result);
+                                answers.push(Box::new(move || answer(vec![job], result)));
                             }
                         }
                     }
@@ -273,7 +275,7 @@ impl Worker {
                         let result = self.towers.run(crops.len(), |towers, some| {
                             towers.embed_pixels(&pixels[some.start * picture..some.end * picture])
                         });
-                        answer(crops, result);
+                        answers.push(Box::new(move || answer(crops, result)));
                     }
                     ("picture", count, &self.queue.image_micros)
                 }
@@ -283,6 +285,7 @@ impl Worker {
             let each = took.as_micros() as u64 / count.max(1) as u64;
             let before = average.load(Ordering::Relaxed);
             average.store((before * 7 + each) / 8, Ordering::Relaxed);
+            answers.into_iter().for_each(|answer| answer());
         }
     }
 }

@@ -15,6 +15,9 @@ use crate::kernels::{
 
 /// Rows that pass through the layers together: of 768 numbers 1.5 MB as f32, half of that between layers.
 const MAX_ROWS: usize = 512;
+/// Texts that do so. Measured with 22 tokens and a width of 512: a quarter more texts a second in bytes than with 23, an
+/// eighth in bf16; of long texts the rows decide.
+const MAX_TEXTS: usize = 8;
 const PLAIN: Then = Then { activation: Activation::None, add: false };
 
 /// The towers of a model.
@@ -235,7 +238,7 @@ impl CpuTowers {
         let mut done = 0;
         while done < texts.len() {
             let mut rows = 0;
-            let fitting = texts[done..].iter().take_while(|text| {
+            let fitting = texts[done..].iter().take(MAX_TEXTS).take_while(|text| {
                 rows += tower.end(text) + 1;
                 rows <= MAX_ROWS
             });

@@ -21,6 +21,7 @@ mod plan;
 mod quantised;
 mod reach;
 mod scan;
+mod scan_bytes;
 mod state;
 mod upper;
 mod visit;
@@ -36,7 +37,7 @@ use crate::error::{Error, Result};
 use crate::types::{
     Datatype, Distance, HnswParams, Quantization, QuantizationConfig, VectorParams, check_vector,
 };
-use arena::{Chunk, Rows};
+use arena::Rows;
 use graph::{Graph, Ranker};
 pub use kept::KeptGraph;
 use nearest::{Near, Nearest};
@@ -44,7 +45,8 @@ pub use originals::{Originals, Stored};
 use plan::{Plan, Stats, plan};
 use quantised::Quantised;
 use reach::Stop;
-use scan::{Probe, Scored, fold_chunks, is_worth_threads, scan_chunk, scan_chunks, visible};
+use scan::{Probe, Scored, scan_chunk, scan_chunks};
+use scan_bytes::scan_bytes;
 use state::{State, Work};
 
 /// Most hits of one search (a page of 10,000 behind an offset of as many, and some to leave
@@ -454,108 +456,6 @@ fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, effor
     let expected = tail.len() * rows.chunk_rows();
     let found = nearest.merge(scan_chunks(probe, tail, search.allow, search.limit, expected)).into_sorted();
     Walked { found, met }
-}
-
-/// The nearest of the rows that are there as bytes, by slot: every one is compared by its bytes, and exactly
-/// what rounding may have put in the wrong order.
-fn scan_bytes(
-    probe: Probe<'_>,
-    rows: &Rows,
-    chunks: &[Arc<Chunk>],
-    bytes: &Quantised,
-    search: &Search<'_>,
-    expected: usize,
-) -> Vec<Near> {
-    let query = bytes.query(probe.vector);
-    let numbered: Vec<(usize, &Arc<Chunk>)> = chunks.iter().enumerate().collect();
-    // By bits more is in doubt.
-    let (times, more) = if bytes.is_bits_alone() { (16, 512) } else { (4, 64) };
-    let kept = search.limit.saturating_mul(times).max(search.limit + more);
-    if let Some(allow) = search.allow {
-        let among = rows.among(allow, chunks.len() * rows.chunk_rows());
-        let floats = expected.saturating_mul(rows.size() / 4);
-        let best = if is_worth_threads(floats) {
-            let among: Vec<u32> = among.collect();
-            let parts: Vec<&[u32]> = among.chunks(PART).collect();
-            let scan =
-                |nearest, part: &&[u32]| scan_among(probe, rows, part.iter().copied(), &query, nearest);
-            fold_chunks(&parts, kept, floats, scan)
-        } else {
-            scan_among(probe, rows, among, &query, Nearest::new(kept))
-        };
-        return compared(probe, rows, best.into_sorted(), search, query.doubtful());
-    }
-    let scan = |mut nearest: Nearest, (number, chunk): &(usize, &Arc<Chunk>)| {
-        let first = (number * rows.chunk_rows()) as u32; // rows are numbered by u32
-        let places = visible(chunk, probe.moment, first);
-        let mut ranks = vec![0.0; places.len()];
-        query.ranks(&places, &mut ranks);
-        for (number, rank) in places.into_iter().zip(ranks) {
-            if nearest.admits(rank) {
-                nearest.offer(Near { rank, number });
-            }
-        }
-        nearest
-    };
-    let best = fold_chunks(&numbered, kept, expected.saturating_mul(rows.size() / 4), scan);
-    compared(probe, rows, best.into_sorted(), search, query.doubtful())
-}
-
-/// Rows that are fetched while those before them are ranked.
-const BLOCK: usize = 64;
-/// Rows that a thread takes at a time.
-const PART: usize = 256 * BLOCK;
-
-/// Offers those of the rows that a search may answer, by their bytes, and by their bits first where there are
-/// any. Deletion is looked up only for those that would be kept, and rows are fetched ahead: few of many rows
-/// lie far apart.
-fn scan_among(
-    probe: Probe<'_>,
-    rows: &Rows,
-    mut among: impl Iterator<Item = u32>,
-    query: &quantised::Query<'_>,
-    mut nearest: Nearest,
-) -> Nearest {
-    let mut next = |block: &mut Vec<u32>| {
-        block.clear();
-        block.extend(among.by_ref().take(BLOCK).inspect(|&row| query.glance(row)));
-    };
-    let (mut block, mut coming, mut ranks) = (Vec::new(), Vec::new(), [0.0; BLOCK]);
-    next(&mut block);
-    while !block.is_empty() {
-        next(&mut coming);
-        let worst = nearest.worst().filter(|_| nearest.is_full()).map_or(f32::INFINITY, |near| near.rank);
-        query.sift_for_scan(&mut block, worst);
-        query.ranks(&block, &mut ranks[..block.len()]);
-        for (&number, &rank) in block.iter().zip(&ranks) {
-            if nearest.admits(rank) {
-                let (chunk, i) = rows.locate(number);
-                if chunk.is_visible(i, probe.moment) {
-                    nearest.offer(Near { rank, number });
-                }
-            }
-        }
-        std::mem::swap(&mut block, &mut coming);
-    }
-    nearest
-}
-
-/// The best by bytes, best first, compared exactly and by slot, as far as rounding may have put them in the
-/// wrong order.
-fn compared(
-    probe: Probe<'_>,
-    rows: &Rows,
-    mut best: Vec<Near>,
-    search: &Search<'_>,
-    doubtful: f32,
-) -> Vec<Near> {
-    best.truncate(rescored(&best, search, doubtful));
-    best.iter().for_each(|near| rows.prefetch(near.number));
-    let exact = |near: Near| {
-        let (chunk, i) = rows.locate(near.number);
-        Near { rank: probe.rank(&chunk.vector(i, rows.size())), number: chunk.slots()[i] }
-    };
-    best.into_iter().map(exact).collect()
 }
 
 /// Ranks rows for a walk where there are no bytes.

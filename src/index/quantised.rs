@@ -195,6 +195,9 @@ pub(super) struct Query<'a> {
     of_mean: Option<f32>,
 }
 
+/// Rows from which on a scan sifts. Measured with 512 components: of 3,000 rows it saves a quarter of 200 us, and now
+/// and then a hit is lost; of 30,000 two thirds of 3 ms.
+const SIFTED: usize = 4096;
 /// Rows whose products are kept between their two loops.
 const AT_ONCE: usize = 64;
 
@@ -255,6 +258,19 @@ impl Ranker for Query<'_> {
 }
 
 impl Query<'_> {
+    /// Whether a scan is to sift: there are bits beside the bytes, and so many rows that reading their bits alone
+    /// pays.
+    pub(super) fn is_worth_sifting(&self, rows: usize) -> bool {
+        self.of_mean.is_some() && !self.of.lines.is_empty() && rows >= SIFTED
+    }
+
+    /// As [`Ranker::glance`], for a scan that sifts.
+    pub(super) fn glance_for_scan(&self, row: u32) {
+        if let Some(bits) = &self.of.bits {
+            bits.prefetch_all(row);
+        }
+    }
+
     /// As [`Ranker::sift`], for a scan: hardly a row that belongs among the best is left out.
     pub(super) fn sift_for_scan(&self, rows: &mut Vec<u32>, worst: f32) {
         self.sift_to(TRUSTED_BY_SCAN, rows, worst);

@@ -123,6 +123,34 @@ fn a_graph_over_5000_clustered_vectors_finds_98_of_100_with_updates_deletes_and_
     }
 }
 
+/// More rows are allowed than are compared by bytes alone, and vectors long enough to have bits.
+#[test]
+fn a_scan_that_sifts_what_a_filter_allows_by_bits_finds_99_of_100_and_nothing_deleted() {
+    for distance in [Distance::Cosine, Distance::Euclid] {
+        let mut clusters = Clusters::new(13, 400, 320);
+        let index = Index::new(&config(320, distance), low_threshold(6_000));
+        let mut model = Model { distance, vectors: BTreeMap::new() };
+        for slot in 0..11_000 {
+            let vector = clusters.draw();
+            index.insert(slot, &vector).unwrap();
+            model.vectors.insert(slot, vector);
+        }
+        wait_for_build(&index);
+        for slot in (0..11_000).step_by(7) {
+            assert!(index.remove(slot));
+            model.vectors.remove(&slot);
+        }
+        let allow: RoaringBitmap = (0..11_000u32).filter(|slot| slot % 2 == 1).collect();
+        let queries: Vec<_> = (0..60).map(|_| clusters.draw()).collect();
+        let sifted = recall(&index, &model, &queries, Some(&allow));
+        assert!(sifted >= 0.99, "{distance:?}: recall {sifted}");
+        for query in &queries {
+            let hits = index.search(query, &Search { allow: Some(&allow), ..Search::new(10) }).unwrap();
+            assert!(hits.iter().all(|hit| allow.contains(hit.slot) && hit.slot % 7 != 0));
+        }
+    }
+}
+
 #[test]
 fn every_distance_reaches_98_of_100_also_where_norms_differ() {
     for distance in [Distance::Dot, Distance::Euclid, Distance::Manhattan] {
