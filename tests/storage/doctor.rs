@@ -36,6 +36,9 @@ fn a_repair_comes_to_what_the_examination_said_and_never_makes_it_worse() {
     for round in 0..rounds {
         let image = work.path().join("image");
         copy_dir(if round % 2 == 0 { &sources.clean } else { &sources.killed }, &image);
+        let newest =
+            files(&image).into_iter().filter(|path| path.extension().is_some_and(|e| e == "seg")).max();
+        let newest = newest.unwrap().display().to_string();
         // Up to four damages: more than can always heal.
         let damages = random.random_range(0..=4);
         let what: Vec<String> = (0..damages)
@@ -44,6 +47,9 @@ fn a_repair_comes_to_what_the_examination_said_and_never_makes_it_worse() {
                 format!("{kind:?} of {}", sources.damage(&image, kind, &mut random))
             })
             .collect();
+        // The end of the log and both that tell where it was: what is left is whole, of an earlier time.
+        let is_blind =
+            [newest.as_str(), "/LAST ", "/view/"].iter().all(|hit| what.iter().any(|w| w.contains(hit)));
         let what = format!("seed {seed}, round {round}: {}", what.join(", "));
         let before = bytes(&image);
         let diagnosis = examine(&image).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -77,7 +83,7 @@ fn a_repair_comes_to_what_the_examination_said_and_never_makes_it_worse() {
         }
         match examined.outlook {
             Outlook::Whole | Outlook::Heals => {
-                assert!(holds(&found, &model), "{what}: said to heal, {examined:?}");
+                assert!(is_blind || holds(&found, &model), "{what}: said to heal, {examined:?}");
                 assert_eq!(volume.read_only_reason(), None, "{what}");
                 assert!(again.is_whole(), "{what}: {again:?}");
             }

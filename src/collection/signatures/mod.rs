@@ -43,6 +43,8 @@ pub(super) struct Signatures {
     gallery: RwLock<Option<Gallery>>,
     /// One change of whitening or calibrations at a time.
     changing: Mutex<()>,
+    /// One enrolment at a time, from its look at what is there until its own is.
+    enrolling: Mutex<()>,
     audit: AuditLog,
 }
 
@@ -55,6 +57,7 @@ impl Signatures {
             calibration: RwLock::default(),
             gallery: RwLock::default(),
             changing: Mutex::default(),
+            enrolling: Mutex::default(),
             audit,
         };
         if volume.config().signatures.is_none() {
@@ -117,6 +120,12 @@ impl Collection {
     /// The calibration in use, the newest.
     pub fn calibration(&self) -> Option<Arc<Calibration>> {
         self.signatures.calibration.read().clone()
+    }
+
+    /// Held by an enrolment while it compares its pictures with those that are there and writes them, so that of
+    /// copies that come at once one is kept, and the bound of references holds.
+    pub fn enrolling(&self) -> impl Drop + '_ {
+        self.signatures.enrolling.lock()
     }
 
     /// Reads the gallery; builds it at the first use, while nothing is written.

@@ -132,6 +132,7 @@ impl Engine {
             (request.subject.clone(), request.on_failure, request.forgeries);
         let labels = names.clone();
         let write = move |collection: &Collection| {
+            let _alone = collection.enrolling();
             let taken = fresh(collection, &subject, ready, forgeries, &labels, &mut refused)?;
             if on_failure == OnFailure::RefuseAll && !refused.is_empty() {
                 let each = refused.iter().map(|(at, why)| format!("{}: {why}", labels[*at]));
