@@ -3,6 +3,7 @@
 use candle_core::{Device, Result, Tensor};
 
 use super::config::TowerShape;
+use super::efficientnet::Place;
 use super::vit_candle::Block;
 
 /// As it would be: without the feature candle says so.
@@ -51,15 +52,4 @@ impl Convolutions {
     pub fn finish(&self, _: &Tensor, _: &Tensor, _: Option<&Tensor>, _: bool) -> Result<Tensor> {
         match *self {}
     }
-}
-
-/// See `convolution.rs`.
-#[allow(dead_code, reason = "read where there is a GPU")]
-pub(super) struct Place {
-    pub side: usize,
-    pub stride: usize,
-    pub top: usize,
-    pub left: usize,
-    pub rows: usize,
-    pub columns: usize,
 }

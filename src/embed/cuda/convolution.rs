@@ -6,6 +6,7 @@ use candle_core::cuda_backend::cudarc::driver::{CudaFunction, CudaView, PushKern
 use candle_core::{CudaDevice, Device, Result, Tensor};
 
 use super::{Module, blocks, unavailable, whole, with_values};
+use crate::embed::efficientnet::Place;
 
 const THREADS: usize = 256;
 
@@ -14,18 +15,6 @@ pub struct Convolutions {
     module: Module,
     depthwise: CudaFunction,
     finish: CudaFunction,
-}
-
-/// Where a window stands: its side and step, and the zeros above and to the left.
-#[derive(Debug, Clone, Copy)]
-pub struct Place {
-    pub side: usize,
-    pub stride: usize,
-    pub top: usize,
-    pub left: usize,
-    /// Of the output.
-    pub rows: usize,
-    pub columns: usize,
 }
 
 impl Convolutions {

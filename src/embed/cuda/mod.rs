@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 use rayon::prelude::*;
 use std::sync::Arc;
 
-pub(super) use convolution::{Convolutions, Place};
+pub(super) use convolution::Convolutions;
 pub(super) use layers::Fused;
 
 use super::config::TowerShape;

@@ -17,7 +17,7 @@ use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::embed::cuda::{Convolutions, Place};
+use crate::embed::cuda::Convolutions;
 
 /// Channels come in groups of so many: the lanes of the widest vector.
 pub(super) const GROUP: usize = 16;
@@ -61,6 +61,18 @@ impl Window {
         let zeros = ((output - 1) * self.stride() + self.kernel()).saturating_sub(input);
         (output, zeros / 2, zeros - zeros / 2)
     }
+}
+
+/// Where a window stands: its side and step, the zeros above and to the left, and the size of the output.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "a kernel of the GPU's reads them"))]
+pub(in crate::embed) struct Place {
+    pub side: usize,
+    pub stride: usize,
+    pub top: usize,
+    pub left: usize,
+    pub rows: usize,
+    pub columns: usize,
 }
 
 /// The layer's numbers, BatchNorm folded in.

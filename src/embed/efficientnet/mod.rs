@@ -20,6 +20,7 @@ use super::weights::{self, Layout};
 use super::{EmbedOptions, device, files};
 use crate::error::{Error, Result};
 
+pub(super) use depthwise::Place;
 use depthwise::{Depthwise, Weights, Window};
 use product::{Product, Stem, Then};
 
