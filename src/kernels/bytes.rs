@@ -25,7 +25,7 @@ impl Block<'_> {
     }
 }
 
-/// Four bytes by four for every column, plain. Fills `rows` rows of the tile with the bits of i32 sums.
+/// Four bytes by four for every column, plain. Fills `rows` rows of the tile.
 pub(super) fn plain(block: Block, tile: &mut [f32]) {
     block.check();
     for row in 0..block.rows {
@@ -42,7 +42,7 @@ pub(super) fn plain(block: Block, tile: &mut [f32]) {
             }
         }
         for (to, sum) in tile[row * 32..][..32].iter_mut().zip(sums) {
-            *to = f32::from_bits(sum.cast_unsigned());
+            *to = sum as f32;
         }
     }
 }
@@ -143,7 +143,7 @@ mod x86 {
         _mm512_setzero_ps(),
         pairs,
         std::convert::identity,
-        "Pairs of bf16, f32 sums."
+        "Pairs of bf16."
     );
     wide!(
         vnni,
@@ -152,11 +152,11 @@ mod x86 {
         __m512i,
         _mm512_setzero_si512(),
         _mm512_dpbusd_epi32,
-        _mm512_castsi512_ps,
-        "Unsigned by signed bytes, the bits of i32 sums."
+        _mm512_cvtepi32_ps,
+        "Unsigned by signed bytes."
     );
 
-    /// Unsigned bytes up to 127 by signed ones, the bits of i32 sums.
+    /// Unsigned bytes up to 127 by signed ones.
     ///
     /// # Safety
     /// The processor has AVX2.
@@ -206,7 +206,7 @@ mod x86 {
             for (at, sums) in sums.into_iter().enumerate() {
                 for (part, sum) in sums.into_iter().enumerate() {
                     let to = tile.as_mut_ptr().add((row + at) * 32 + part * 8);
-                    _mm256_storeu_ps(to, _mm256_castsi256_ps(sum));
+                    _mm256_storeu_ps(to, _mm256_cvtepi32_ps(sum));
                 }
             }
         }

@@ -7,7 +7,8 @@
 use super::attention::{Heads, Span};
 use super::buffer::{Buffer, Cells};
 use super::isa::Isa;
-use super::linear::{Dense, Finish, Linear, Target, ThreadScratch, each_tile, prepare};
+use super::epilogue::{Finish, Target};
+use super::linear::{Dense, Linear, ThreadScratch, each_tile, prepare};
 use super::rows::{RowBuffer, Rows};
 use super::team::{Pool, Team};
 use super::{Activation, Precision, math};

@@ -10,6 +10,7 @@
 //! the way, a panel at a time, so that they are read from memory as f32.
 
 use super::buffer::{Buffer, Cells};
+use super::epilogue::{Epilogue, Finish, Target, Worth};
 use super::float::{PANEL, Product};
 use super::isa::{Isa, Level};
 use super::math;
@@ -80,6 +81,15 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx2Bytes => Format::Bytes { most: 127 },
             Kernel::PlainBytes => Format::Bytes { most: 255 },
+        }
+    }
+
+    /// Whether it leaves sums of integers.
+    fn integers(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Kernel::TileBytes => true,
+            _ => false,
         }
     }
 }
@@ -362,12 +372,12 @@ impl Linear {
                                 continue;
                             }
                             if let Some((at, row)) = before.replace((at, row)) {
-                                let tile = &tiles_of_sums[at % sums].0;
+                                let tile = &mut tiles_of_sums[at % sums].0;
                                 self.finish(rows, row, tiles.rows(), panel, finish, tile);
                             }
                         }
                         if let Some((at, row)) = before {
-                            let tile = &tiles_of_sums[at % sums].0;
+                            let tile = &mut tiles_of_sums[at % sums].0;
                             self.finish(rows, row, tiles.rows(), panel, finish, tile);
                         }
                     }
@@ -414,68 +424,28 @@ impl Linear {
         count: usize,
         panel: usize,
         finish: &Finish,
-        tile: &[f32; 1024],
+        tile: &mut [f32; 1024],
     ) {
         let columns = panel * PANEL..(panel + 1) * PANEL;
-        let Some(bias) = self.bias[columns.clone()].first_chunk::<32>() else { return };
-        let bytes = self.scale.get(columns.clone()).and_then(|scale| scale.first_chunk::<32>());
-        let sums = self.sums.get(columns).and_then(|sums| sums.first_chunk::<32>());
-        for (at, sums_of_row) in tile.as_chunks::<32>().0.iter().enumerate().take(count) {
-            let mut values = [0f32; 32];
-            if let (Some(scale), Some(sums)) = (bytes, sums) {
-                let own = row + at..row + at + 1;
-                // SAFETY: written in an earlier step, only read in this one.
-                let (a, low) = unsafe { (rows.scale.view(own.clone())[0], rows.low.view(own)[0]) };
-                for i in 0..32 {
-                    let product = sums_of_row[i].to_bits().cast_signed() as f32;
-                    values[i] = product * (a * scale[i]) + (low * sums[i] + bias[i]);
-                }
-            } else {
-                for i in 0..32 {
-                    values[i] = sums_of_row[i] + bias[i];
-                }
-            }
-            match finish.activation {
-                Activation::None => {}
-                Activation::QuickGelu => each(&mut values, math::quick_gelu),
-                Activation::Gelu => each(&mut values, math::gelu),
-                Activation::GeluTanh => each(&mut values, math::gelu_tanh),
-                Activation::Relu6 => each(&mut values, math::relu6),
-            }
-            let width = PANEL.min(self.outputs - panel * PANEL);
-            match finish.target {
-                Target::Rows(to) => {
-                    // SAFETY: this task alone has these rows of this panel.
-                    unsafe { to.write_32(row + at, panel, &values) }
-                }
-                Target::Store(to) | Target::Add(to) => {
-                    let start = (row + at) * self.outputs + panel * PANEL;
-                    // SAFETY: as above.
-                    let to = unsafe { to.part(start..start + width) };
-                    match (finish.target, to.first_chunk_mut::<32>()) {
-                        (Target::Store(_), Some(to)) => *to = values,
-                        (Target::Store(_), None) => to.copy_from_slice(&values[..width]),
-                        (_, Some(to)) => {
-                            for i in 0..32 {
-                                to[i] += values[i];
-                            }
-                        }
-                        (_, None) => {
-                            for (to, value) in to.iter_mut().zip(&values) {
-                                *to += value;
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn each(values: &mut [f32; 32], function: impl Fn(f32) -> f32) {
-    for value in values {
-        *value = function(*value);
+        let Some(bias) = self.bias[columns.clone()].first_chunk() else { return };
+        let weight = self.scale.get(columns.clone()).and_then(|scale| scale.first_chunk());
+        let sums = self.sums.get(columns).and_then(|sums| sums.first_chunk());
+        let worth = weight.zip(sums).map(|(weight, sums)| {
+            let own = row..row + count;
+            // SAFETY: written in an earlier step, only read in this one.
+            let (scale, low) = unsafe { (rows.scale.view(own.clone()), rows.low.view(own)) };
+            Worth { scale, low, weight, sums }
+        });
+        self.isa.dispatch(Epilogue {
+            tile: &mut tile[..count * PANEL],
+            integers: self.kernel.integers(),
+            worth,
+            bias,
+            finish: *finish,
+            row,
+            panel,
+            outputs: self.outputs,
+        });
     }
 }
 
@@ -491,22 +461,6 @@ pub struct Then {
     pub activation: Activation,
     /// Add to what stands in the output instead of replacing it.
     pub add: bool,
-}
-
-#[derive(Clone, Copy)]
-pub(super) struct Finish<'a> {
-    pub activation: Activation,
-    pub target: Target<'a>,
-}
-
-#[derive(Clone, Copy)]
-pub(super) enum Target<'a> {
-    /// f32 [rows, outputs].
-    Store(Cells<'a, f32>),
-    /// The same, added to.
-    Add(Cells<'a, f32>),
-    /// Rows for the next product; what is behind the last output is zero.
-    Rows(Rows<'a>),
 }
 
 /// Memory that runs use again: prepared rows, and what each thread needs.

@@ -15,6 +15,7 @@ mod attention;
 mod buffer;
 mod bytes;
 mod encoder;
+mod epilogue;
 mod float;
 mod isa;
 mod linear;

@@ -187,6 +187,11 @@ impl<'a> Rows<'a> {
             Format::Bf16 => {
                 // SAFETY: a line of this part of the row.
                 let line = unsafe { self.part::<u16>(self.line(row, at, 0)) };
+                #[cfg(target_arch = "x86_64")]
+                if is_x86_feature_detected!("avx512f") {
+                    // SAFETY: the processor has it; a line is 32 halves.
+                    return unsafe { bf16_wide(values, line) };
+                }
                 for (to, value) in line.iter_mut().zip(values) {
                     *to = math::bf16(*value);
                 }
@@ -215,6 +220,23 @@ impl<'a> Rows<'a> {
                 }
             }
             Format::Bytes { .. } => unreachable_format(),
+        }
+    }
+}
+
+/// [`math::bf16`] of 32 numbers: as a plain loop it stays one number at a time.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn bf16_wide(values: &[f32; 32], line: &mut [u16]) {
+    use std::arch::x86_64::*;
+    assert!(line.len() == 32);
+    for half in [0, 16] {
+        // SAFETY: 16 of the 32 numbers are read and of the 32 halves written.
+        unsafe {
+            let bits = _mm512_loadu_si512(values.as_ptr().add(half).cast());
+            let rounded = _mm512_srli_epi32::<16>(_mm512_add_epi32(bits, _mm512_set1_epi32(0x8000)));
+            _mm256_storeu_si256(line.as_mut_ptr().add(half).cast(), _mm512_cvtepi32_epi16(rounded));
         }
     }
 }
