@@ -3,6 +3,8 @@
 //! A text of CLIP ends at its end token: under the causal mask nothing behind it can reach it. Pictures and texts are
 //! worked off in parts of so many rows that what passes between layers stays in the caches.
 
+use std::ops::Range;
+
 use parking_lot::Mutex;
 
 use super::config::TowerShape;
@@ -13,11 +15,11 @@ use crate::kernels::{
     Pool, PoolingWeights, Precision, Scratch, Shape, Then,
 };
 
-/// Rows that pass through the layers together: of 768 numbers 1.5 MB as f32, half of that between layers.
+/// Rows that pass through the layers together, about: of 768 numbers 1.5 MB as f32, half of that between layers.
 const MAX_ROWS: usize = 512;
-/// Texts that do so. Measured with 22 tokens and a width of 512: a quarter more texts a second in bytes than with 23, an
-/// eighth in bf16; of long texts the rows decide.
-const MAX_TEXTS: usize = 8;
+/// The same in bytes, which the kernels take through the layers in blocks that stay in the caches, however many there are:
+/// then each weight is read for more rows.
+const MAX_ROWS_OF_BYTES: usize = 2048;
 const PLAIN: Then = Then { activation: Activation::None, add: false };
 
 /// The towers of a model.
@@ -28,6 +30,8 @@ pub(super) struct CpuTowers {
     text: Option<Text>,
     image: Image,
     outputs: usize,
+    /// Rows that pass through the layers together, about.
+    max_rows: usize,
     state: Mutex<State>,
 }
 
@@ -78,11 +82,23 @@ impl Image {
     fn tokens(&self) -> usize {
         self.positions.len() / self.width
     }
+}
 
-    /// Pictures that pass through the layers together.
-    fn part(&self) -> usize {
-        (MAX_ROWS / self.tokens()).max(1)
+/// So many parts of about `max_rows` rows as sequences of these lengths need, all about as long as each other: a last
+/// part of a few rows would stream all weights for them.
+fn parts(lengths: &[usize], max_rows: usize) -> Vec<Range<usize>> {
+    let all: usize = lengths.iter().sum();
+    let count = all.div_ceil(max_rows).clamp(1, lengths.len().max(1));
+    let (mut parts, mut begin, mut rows) = (Vec::with_capacity(count), 0, 0);
+    for (at, length) in lengths.iter().enumerate() {
+        rows += length;
+        // The part ends where its share of the rows does.
+        if rows * count >= all * (parts.len() + 1) || at + 1 == lengths.len() {
+            parts.push(begin..at + 1);
+            begin = at + 1;
+        }
     }
+    parts
 }
 
 /// Memory that runs use again.
@@ -143,7 +159,8 @@ impl CpuTowers {
         let text = plan.text.as_ref().map(|text| pack.text(text, &mut take)).transpose()?;
         let image = pack.image(&plan.image, &mut take)?;
         let (pool, state) = (Pool::new(threads)?, Mutex::new(State::default()));
-        Ok(CpuTowers { isa, pool, text, image, outputs: plan.outputs, state })
+        let max_rows = if precision == Precision::Int8 { MAX_ROWS_OF_BYTES } else { MAX_ROWS };
+        Ok(CpuTowers { isa, pool, text, image, outputs: plan.outputs, max_rows, state })
     }
 
     /// Pictures f32 [n, 3, side, side] to vectors [n, outputs], one behind the other.
@@ -151,10 +168,10 @@ impl CpuTowers {
         let tower = &self.image;
         let picture = 3 * tower.side * tower.side;
         let mut vectors = vec![0f32; pixels.len() / picture * self.outputs];
-        let part = tower.part();
         let mut state = self.state.lock();
-        for (pixels, vectors) in pixels.chunks(part * picture).zip(vectors.chunks_mut(part * self.outputs)) {
-            self.pictures(&mut state, pixels, vectors);
+        for part in parts(&vec![tower.tokens(); pixels.len() / picture], self.max_rows) {
+            let vectors = &mut vectors[part.start * self.outputs..part.end * self.outputs];
+            self.pictures(&mut state, &pixels[part.start * picture..part.end * picture], vectors);
         }
         vectors
     }
@@ -164,11 +181,12 @@ impl CpuTowers {
     pub fn patches(&self, pixels: &[f32], block: usize) -> Vec<f32> {
         let Image { width, side, ref encoder, ref class, .. } = self.image;
         let tokens = self.image.tokens();
-        let part = self.image.part() * 3 * side * side;
+        let picture = 3 * side * side;
+        let count = pixels.len() / picture;
         let mut state = self.state.lock();
-        let mut found = Vec::with_capacity(pixels.len() / (3 * side * side) * tokens * width);
-        for pixels in pixels.chunks(part) {
-            self.begin(&mut state, pixels);
+        let mut found = Vec::with_capacity(count * tokens * width);
+        for part in parts(&vec![tokens; count], self.max_rows) {
+            self.begin(&mut state, &pixels[part.start * picture..part.end * picture]);
             let State { encoder: scratch, stream, lengths, .. } = &mut *state;
             encoder.run_first(block + 1, &self.pool, scratch, stream, lengths);
             for picture in stream.chunks_exact(tokens * width) {
@@ -184,7 +202,8 @@ impl CpuTowers {
         let State { scratch, encoder: memory, stream, picked, lengths, places, .. } = state;
         if let Head::Attention(pooling) = head {
             encoder.run_first(self.image.layers, &self.pool, memory, stream, lengths);
-            last.apply(self.isa, epsilon, stream);
+            let picture = self.image.tokens() * width;
+            self.pool.chunks(stream, picture, |_, rows| last.apply(self.isa, epsilon, rows));
             return pooling.run(&self.pool, scratch, stream, self.image.tokens(), vectors);
         }
         places.clear();
@@ -215,16 +234,17 @@ impl CpuTowers {
             }
         };
         self.image.patches.forward_with(&self.pool, scratch, fill, PLAIN, embedded);
-        stream.clear();
-        for patches in embedded.chunks_exact(across * across * width) {
-            let from = stream.len();
-            stream.extend_from_slice(&self.image.class);
-            stream.extend_from_slice(patches);
-            stream[from..].iter_mut().zip(&self.image.positions).for_each(|(x, p)| *x += p);
-        }
-        if let Some(first) = &self.image.first {
-            first.apply(self.isa, self.image.epsilon, stream);
-        }
+        let (Image { class, positions, first, epsilon, .. }, tokens) = (&self.image, self.image.tokens());
+        stream.resize(count * tokens * width, 0.0);
+        self.pool.chunks(stream, tokens * width, |picture, rows| {
+            let (head, body) = rows.split_at_mut(class.len());
+            head.copy_from_slice(class);
+            body.copy_from_slice(&embedded[picture * body.len()..][..body.len()]);
+            rows.iter_mut().zip(positions).for_each(|(x, p)| *x += p);
+            if let Some(first) = first {
+                first.apply(self.isa, *epsilon, rows);
+            }
+        });
         lengths.clear();
         lengths.resize(count, self.image.tokens());
     }
@@ -235,17 +255,10 @@ impl CpuTowers {
         let Some(tower) = &self.text else { return Vec::new() };
         let mut vectors = vec![0f32; texts.len() * self.outputs];
         let mut state = self.state.lock();
-        let mut done = 0;
-        while done < texts.len() {
-            let mut rows = 0;
-            let fitting = texts[done..].iter().take(MAX_TEXTS).take_while(|text| {
-                rows += tower.end(text) + 1;
-                rows <= MAX_ROWS
-            });
-            let count = fitting.count().max(1);
-            let vectors = &mut vectors[done * self.outputs..(done + count) * self.outputs];
-            self.texts(tower, &mut state, &texts[done..done + count], vectors);
-            done += count;
+        let lengths: Vec<usize> = texts.iter().map(|text| tower.end(text) + 1).collect();
+        for part in parts(&lengths, self.max_rows) {
+            let vectors = &mut vectors[part.start * self.outputs..part.end * self.outputs];
+            self.texts(tower, &mut state, &texts[part], vectors);
         }
         vectors
     }
@@ -346,5 +359,27 @@ impl Pack {
             last: weights.last,
             head,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn parts_hold_every_sequence_once_and_are_about_as_long_as_each_other(
+            lengths in prop::collection::vec(1usize..80, 0..60), max_rows in 1usize..1000,
+        ) {
+            let parts = parts(&lengths, max_rows);
+            let all: Vec<usize> = parts.iter().cloned().flatten().collect();
+            prop_assert_eq!(all, (0..lengths.len()).collect::<Vec<_>>());
+            for part in &parts {
+                let rows: usize = lengths[part.clone()].iter().sum();
+                prop_assert!(part.len() == 1 || rows < max_rows + 2 * 80, "{rows}");
+            }
+        }
     }
 }

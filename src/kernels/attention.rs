@@ -6,7 +6,7 @@
 use super::buffer::{Buffer, Cells};
 use super::float::{PANEL, Product};
 use super::isa::Isa;
-use super::math;
+use super::math::{self, Range};
 
 /// Where queries, keys and values of a sequence stand.
 #[derive(Clone, Copy)]
@@ -85,9 +85,7 @@ impl Heads<'_> {
             // SAFETY: as the caller says.
             let (key, value) =
                 unsafe { (self.row(span, place, self.key_at), self.row(span, place, self.value_at)) };
-            for (column, key) in turned.chunks_exact_mut(keys).zip(key) {
-                column[place] = *key;
-            }
+            turn(key, place, keys, turned);
             values[place * wide..][..self.width].copy_from_slice(value);
             values[place * wide..][self.width..wide].fill(0.0);
         }
@@ -119,7 +117,7 @@ impl Heads<'_> {
             for (at, share) in shares.iter_mut().enumerate().take(count) {
                 let row = &mut scores[at * keys..][..most.next_multiple_of(PANEL)];
                 row[self.seen(span, first + at)..].fill(f32::NEG_INFINITY);
-                let largest = math::range(row).1 * scale;
+                let largest = isa.dispatch(Range(row)).1 * scale;
                 for score in &mut *row {
                     *score = math::exp(*score * scale - largest);
                 }
@@ -151,5 +149,14 @@ impl Heads<'_> {
                 write(span.query + first + at, row);
             }
         }
+    }
+}
+
+/// A key to its place in each of the columns. Not inlined: the loop would become scattered stores of vectors, which are
+/// slower than one number at a time.
+#[inline(never)]
+fn turn(key: &[f32], place: usize, keys: usize, turned: &mut [f32]) {
+    for (column, key) in turned.chunks_exact_mut(keys).zip(key) {
+        column[place] = *key;
     }
 }

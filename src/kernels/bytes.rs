@@ -13,6 +13,8 @@ pub(super) struct Block<'a> {
     pub lines: usize,
     /// 1 to 16.
     pub rows: usize,
+    /// So many bytes behind what is read of `right` stands what will be read next; 0 for nothing.
+    pub ahead: usize,
 }
 
 /// Bytes of a tile.
@@ -92,6 +94,7 @@ mod x86 {
             #[target_feature(enable = $features)]
             unsafe fn $inner<const ROWS: usize>(block: Block, row: usize, tile: &mut [f32]) {
                 let mut sums: [[$sum; 2]; ROWS] = [[$zero; 2]; ROWS];
+                let ahead = if row + ROWS >= block.rows { block.ahead } else { 0 };
                 // SAFETY: the caller has checked all lengths: there are `lines` tiles on the left, twice the bytes on
                 // the right, and 32 numbers a row in `tile`.
                 unsafe {
@@ -101,6 +104,9 @@ mod x86 {
                         for pair in 0..16 {
                             let a = _mm512_loadu_si512(right.cast());
                             let b = _mm512_loadu_si512(right.add(64).cast());
+                            // Asks for a line, wherever it may lie.
+                            _mm_prefetch::<_MM_HINT_T1>(right.wrapping_add(ahead).cast());
+                            _mm_prefetch::<_MM_HINT_T1>(right.wrapping_add(ahead + 64).cast());
                             for (row, sums) in sums.iter_mut().enumerate() {
                                 let x = _mm512_set1_epi32(
                                     left.add(row * 64 + pair * 4).cast::<i32>().read_unaligned(),

@@ -4,13 +4,13 @@
 //! What comes out is one row of each sequence. So the last layer makes keys and values of all rows, and
 //! everything else of those rows only: exact, since after the last attention no row sees another.
 
-use super::attention::{Heads, Span};
+use super::attention::Heads;
 use super::buffer::{Buffer, Cells};
 use super::isa::Isa;
-use super::epilogue::{Finish, Target};
-use super::linear::{Dense, Linear, ThreadScratch, each_tile, prepare};
-use super::rows::{RowBuffer, Rows};
-use super::team::{Pool, Team};
+use super::linear::{Dense, Linear, ThreadScratch};
+use super::rows::RowBuffer;
+use super::steps::{BLOCK, Run, by_blocks};
+use super::team::Pool;
 use super::{Activation, Precision, math};
 
 /// Gain and bias of a normalisation over the width.
@@ -70,7 +70,7 @@ pub struct LayerWeights<'a> {
 }
 
 #[derive(Debug)]
-enum Inputs {
+pub(super) enum Inputs {
     /// Queries, keys and values.
     All(Linear),
     /// Of the last layer: queries of few rows, keys and values of all.
@@ -78,20 +78,20 @@ enum Inputs {
 }
 
 #[derive(Debug)]
-struct Layer {
-    norm1: Norm,
-    inputs: Inputs,
-    output: Linear,
-    norm2: Norm,
-    up: Linear,
-    down: Linear,
+pub(super) struct Layer {
+    pub norm1: Norm,
+    pub inputs: Inputs,
+    pub output: Linear,
+    pub norm2: Norm,
+    pub up: Linear,
+    pub down: Linear,
 }
 
 /// The layers, packed.
 #[derive(Debug)]
 pub struct Encoder {
-    isa: Isa,
-    shape: Shape,
+    pub(super) isa: Isa,
+    pub(super) shape: Shape,
     layers: Vec<Layer>,
 }
 
@@ -191,7 +191,14 @@ impl Encoder {
         let EncoderScratch { left, few, wide, joint, mixed, hidden: hidden_buffer, threads } = scratch;
         joint.grow(4 * rows * 3 * width);
         mixed.grow(4 * rows * width);
-        hidden_buffer.grow(if format.by_parts() { 0 } else { 4 * rows * hidden });
+        let blocks = by_blocks(format, rows, pool.threads());
+        let wide_rows = if blocks { count.max(BLOCK * pool.threads()) } else { rows };
+        let hidden_rows = match (format.by_parts(), blocks) {
+            (true, _) => 0,
+            (false, true) => count,
+            (false, false) => rows,
+        };
+        hidden_buffer.grow(4 * hidden_rows * hidden);
         let firsts: Vec<usize> = lengths
             .iter()
             .scan(0, |next, length| {
@@ -202,12 +209,13 @@ impl Encoder {
         let run = Run {
             encoder: self,
             layers,
-            left: left.rows(format, rows, width),
-            few: few.rows(format, count, width),
-            wide: wide.rows(format, rows, hidden),
+            blocks,
+            left: left.rows(self.isa, format, rows, width),
+            few: few.rows(self.isa, format, count, width),
+            wide: wide.rows(self.isa, format, wide_rows, hidden),
             joint: joint.share(rows * 3 * width),
             mixed: mixed.share(rows * width),
-            hidden: hidden_buffer.share(if format.by_parts() { 0 } else { rows * hidden }),
+            hidden: hidden_buffer.share(hidden_rows * hidden),
             threads: Cells::new(threads),
             lengths,
             firsts: &firsts,
@@ -239,201 +247,6 @@ pub struct EncoderScratch {
 struct Sequences<'a> {
     lengths: &'a [usize],
     picked: &'a [usize],
-}
-
-/// What the threads of a run share.
-struct Run<'a> {
-    encoder: &'a Encoder,
-    layers: &'a [Layer],
-    /// Inputs of a product, [rows, width]; of the picked rows only; and [rows, hidden].
-    left: Rows<'a>,
-    few: Rows<'a>,
-    wide: Rows<'a>,
-    /// Queries, keys and values side by side, [rows, 3 width].
-    joint: Cells<'a, f32>,
-    /// What attention makes, [rows, width].
-    mixed: Cells<'a, f32>,
-    /// Where a row must be known as a whole before it is prepared, [rows, hidden].
-    hidden: Cells<'a, f32>,
-    threads: Cells<'a, ThreadScratch>,
-    lengths: &'a [usize],
-    firsts: &'a [usize],
-    picked: &'a [usize],
-}
-
-impl Run<'_> {
-    fn layers(&self, team: &Team, stream: Cells<f32>, out: Cells<f32>) {
-        let Shape { width, order, heads, causal, .. } = self.encoder.shape;
-        for (at, layer) in self.layers.iter().enumerate() {
-            // With `After` the layer before has left its rows prepared.
-            if order == Order::Before {
-                self.normalise(team, &layer.norm1, stream, self.left, false);
-            } else if at == 0 {
-                prepare(self.encoder.isa, team, stream, self.left);
-            }
-            let all = Heads {
-                count: heads,
-                width: width / heads,
-                causal,
-                queries: self.joint,
-                query_stride: 3 * width,
-                keys: self.joint,
-                key_stride: 3 * width,
-                key_at: width,
-                value_at: 2 * width,
-            };
-            match &layer.inputs {
-                Inputs::All(linear) => {
-                    linear.multiply(team, self.left, store(self.joint), self.threads);
-                    self.attend(team, all, false, self.left);
-                    self.rest(team, layer, stream, self.left);
-                }
-                Inputs::Last { queries, keys } => {
-                    // The queries of the picked rows stand behind keys and values of all.
-                    let rows = self.left.count;
-                    let (key_cells, query_cells) = self.parts(rows * 2 * width);
-                    keys.multiply(team, self.left, store(key_cells), self.threads);
-                    self.gather(team, stream, out);
-                    if order == Order::Before {
-                        self.normalise(team, &layer.norm1, out, self.few, false);
-                    } else {
-                        prepare(self.encoder.isa, team, out, self.few);
-                    }
-                    queries.multiply(team, self.few, store(query_cells), self.threads);
-                    let last = Heads {
-                        queries: query_cells,
-                        query_stride: width,
-                        keys: key_cells,
-                        key_stride: 2 * width,
-                        key_at: 0,
-                        value_at: width,
-                        ..all
-                    };
-                    self.attend(team, last, true, self.few);
-                    self.rest(team, layer, out, self.few);
-                }
-            }
-        }
-    }
-
-    /// The buffer of queries, keys and values in two.
-    fn parts(&self, at: usize) -> (Cells<'_, f32>, Cells<'_, f32>) {
-        (self.joint.range(0..at), self.joint.range(at..self.joint.len()))
-    }
-
-    /// The picked rows of the stream.
-    fn gather(&self, team: &Team, stream: Cells<f32>, out: Cells<f32>) {
-        let width = self.encoder.shape.width;
-        team.each(self.picked.len(), |at| {
-            let from = (self.firsts[at] + self.picked[at]) * width;
-            // SAFETY: the stream is only read in this step, and each task has its own row of `out`.
-            unsafe { out.part(at * width..(at + 1) * width).copy_from_slice(stream.view(from..from + width)) }
-        });
-    }
-
-    /// Rows of the stream, normalised, for a product; and with `keep` in the stream as well.
-    fn normalise(&self, team: &Team, norm: &Norm, stream: Cells<f32>, to: Rows, keep: bool) {
-        let Shape { width, epsilon, .. } = self.encoder.shape;
-        each_tile(team, to.count, |rows| {
-            // SAFETY: each thread has its own scratch.
-            let scratch = unsafe { &mut self.threads.part(team.rank()..team.rank() + 1)[0] };
-            let line = &mut scratch.extra.as_mut_slice::<f32>()[..width];
-            self.encoder.isa.vectorise(
-                #[inline(always)]
-                || {
-                    for row in rows {
-                        // SAFETY: this task alone has these rows.
-                        let own = unsafe { stream.part(row * width..(row + 1) * width) };
-                        normalise(own, norm, epsilon, line);
-                        if keep {
-                            own.copy_from_slice(line);
-                        }
-                        // SAFETY: as above.
-                        unsafe { to.write(row, line) }
-                    }
-                },
-            );
-        });
-    }
-
-    /// Attention of all rows, or with `few` of the picked ones; prepared for a product.
-    fn attend(&self, team: &Team, heads: Heads, few: bool, to: Rows) {
-        let isa = self.encoder.isa;
-        let direct = to.format.by_parts() && heads.width.is_multiple_of(32);
-        team.each(self.lengths.len() * heads.count, |task| {
-            let (sequence, head) = (task / heads.count, task % heads.count);
-            let (key, length) = (self.firsts[sequence], self.lengths[sequence]);
-            let span = match few {
-                true => Span { head, key, length, query: sequence, queries: 1, place: self.picked[sequence] },
-                false => Span { head, key, length, query: key, queries: length, place: 0 },
-            };
-            // SAFETY: each thread has its own scratch.
-            let scratch = unsafe { &mut self.threads.part(team.rank()..team.rank() + 1)[0] };
-            isa.vectorise(
-                #[inline(always)]
-                || {
-                    let extra = &mut scratch.extra;
-                    // SAFETY: queries and keys are written in earlier steps, and only read in this one.
-                    unsafe {
-                        heads.run(
-                            isa,
-                            span,
-                            extra,
-                            #[inline(always)]
-                            |row: usize, values: &[f32]| self.place(row, head, values, direct.then_some(to)),
-                        )
-                    }
-                },
-            );
-        });
-        if !direct {
-            prepare(isa, team, self.mixed, to);
-        }
-    }
-
-    /// What one head makes of one row, to where it is prepared, or to where it waits for the other heads.
-    #[inline(always)]
-    fn place(&self, row: usize, head: usize, values: &[f32], prepared: Option<Rows>) {
-        let start = head * values.len();
-        if let Some(to) = prepared {
-            for (at, values) in values.as_chunks::<32>().0.iter().enumerate() {
-                // SAFETY: this task alone has this head's part of its sequence's rows.
-                unsafe { to.write_32(row, start / 32 + at, values) }
-            }
-        } else {
-            let start = row * self.encoder.shape.width + start;
-            // SAFETY: as above.
-            unsafe { self.mixed.part(start..start + values.len()).copy_from_slice(values) }
-        }
-    }
-
-    /// Behind attention: its output layer, and the two linear layers. `rows` holds what attention made.
-    fn rest(&self, team: &Team, layer: &Layer, stream: Cells<f32>, rows: Rows) {
-        let Shape { order, activation, .. } = self.encoder.shape;
-        let add = Finish { activation: Activation::None, target: Target::Add(stream) };
-        layer.output.multiply(team, rows, add, self.threads);
-        match order {
-            Order::Before => self.normalise(team, &layer.norm2, stream, rows, false),
-            Order::After => self.normalise(team, &layer.norm1, stream, rows, true),
-        }
-        let wide = Rows { count: rows.count, ..self.wide };
-        if wide.format.by_parts() {
-            let finish = Finish { activation, target: Target::Rows(wide) };
-            layer.up.multiply(team, rows, finish, self.threads);
-        } else {
-            let finish = Finish { activation, target: Target::Store(self.hidden) };
-            layer.up.multiply(team, rows, finish, self.threads);
-            prepare(self.encoder.isa, team, self.hidden, wide);
-        }
-        layer.down.multiply(team, wide, add, self.threads);
-        if order == Order::After {
-            self.normalise(team, &layer.norm2, stream, rows, true);
-        }
-    }
-}
-
-fn store(to: Cells<f32>) -> Finish {
-    Finish { activation: Activation::None, target: Target::Store(to) }
 }
 
 /// One row: mean 0, variance 1, then gain and bias.

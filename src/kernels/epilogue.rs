@@ -72,7 +72,8 @@ impl WithSimd for Epilogue<'_> {
             let (weight, sums) = (S::as_simd_f32s(weight).0, S::as_simd_f32s(sums).0);
             for (values, (scale, low)) in rows.zip(scale.iter().zip(low)) {
                 let (scale, low) = (simd.splat_f32s(*scale), simd.splat_f32s(*low));
-                for (value, ((weight, sum), bias)) in values.iter_mut().zip(weight.iter().zip(sums).zip(bias)) {
+                for (value, ((weight, sum), bias)) in values.iter_mut().zip(weight.iter().zip(sums).zip(bias))
+                {
                     let rest = simd.mul_add_f32s(low, *sum, *bias);
                     *value = simd.mul_add_f32s(*value, simd.mul_f32s(scale, *weight), rest);
                 }

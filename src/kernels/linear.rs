@@ -237,7 +237,7 @@ impl Linear {
         let count = out.len() / self.outputs;
         assert!(out.len() == count * self.outputs);
         scratch.threads(pool.threads(), self.scratch().max(4 * self.inputs));
-        let rows = scratch.left.rows(self.format(), count, self.inputs);
+        let rows = scratch.left.rows(self.isa, self.format(), count, self.inputs);
         let out = Cells::new(out);
         let target = match then.add {
             true => Target::Add(out),
@@ -280,9 +280,22 @@ impl Linear {
             let scratch = unsafe { &mut threads.part(team.rank()..team.rank() + 1)[0] };
             self.isa.vectorise(
                 #[inline(always)]
-                || self.task(rows, range, panel, &finish, scratch),
+                || self.task(rows, range, panel, false, &finish, scratch),
             );
         });
+    }
+
+    /// The product of a few prepared rows, by one thread.
+    pub(super) fn multiply_block(&self, rows: Rows, finish: Finish, scratch: &mut ThreadScratch) {
+        debug_assert!(rows.format == self.format() && rows.width == self.inputs);
+        self.isa.vectorise(
+            #[inline(always)]
+            || {
+                for panel in 0..self.outputs.div_ceil(PANEL) {
+                    self.task(rows, 0..rows.count, panel, true, &finish, scratch);
+                }
+            },
+        );
     }
 
     #[inline(always)]
@@ -291,11 +304,12 @@ impl Linear {
         rows: Rows,
         range: std::ops::Range<usize>,
         panel: usize,
+        on: bool,
         finish: &Finish,
         scratch: &mut ThreadScratch,
     ) {
         let weights = &self.panels.as_slice::<u8>()[panel * self.panel_bytes..][..self.panel_bytes];
-        let ThreadScratch { tiles: tiles_of_sums, extra } = scratch;
+        let ThreadScratch { tiles: tiles_of_sums, extra, .. } = scratch;
         let tile = &mut tiles_of_sums[0].0;
         // SAFETY: rows are written in an earlier step, and only read in this one.
         let left = unsafe { rows.data.view(0..rows.data.len()) };
@@ -387,7 +401,9 @@ impl Linear {
                 for row in range.clone().step_by(TILE_ROWS) {
                     let count = TILE_ROWS.min(range.end - row);
                     let left = &left[rows.offset(row)..][..rows.offset(TILE_ROWS)];
-                    let block = bytes::Block { left, right: weights, lines: self.lines, rows: count };
+                    // Where this thread goes on with the next panel, that comes with the last rows of this one.
+                    let ahead = if on && row + TILE_ROWS >= range.end { self.panel_bytes } else { 0 };
+                    let block = bytes::Block { left, right: weights, lines: self.lines, rows: count, ahead };
                     match self.kernel {
                         // SAFETY: these kernels are chosen only where the processor has their instructions.
                         #[cfg(target_arch = "x86_64")]
@@ -483,6 +499,8 @@ pub(super) struct ThreadScratch {
     /// Sums of a panel by the rows of a task.
     tiles: Vec<Tile>,
     pub extra: Buffer,
+    /// Rows of sums of a whole layer.
+    pub made: Buffer,
 }
 
 /// 32 rows of 32 sums.
@@ -492,26 +510,33 @@ struct Tile([f32; 1024]);
 
 impl Default for ThreadScratch {
     fn default() -> Self {
-        ThreadScratch { tiles: vec![Tile([0.0; 1024]); MAX_PART / 32], extra: Buffer::default() }
+        ThreadScratch {
+            tiles: vec![Tile([0.0; 1024]); MAX_PART / 32],
+            extra: Buffer::default(),
+            made: Buffer::default(),
+        }
     }
 }
 
 /// Rows of f32 to prepared rows, as a step of a team.
 pub(super) fn prepare(isa: Isa, team: &Team, input: Cells<f32>, rows: Rows) {
-    each_tile(team, rows.count, |row| {
-        isa.vectorise(
-            #[inline(always)]
-            || {
-                for row in row {
-                    // SAFETY: this task alone has these rows; the input is only read in this step.
-                    unsafe {
-                        let values = input.view(row * rows.width..(row + 1) * rows.width);
-                        rows.write(row, values);
-                    }
+    each_tile(team, rows.count, |range| prepare_block(isa, range, input, rows));
+}
+
+/// The same for some rows, by one thread.
+pub(super) fn prepare_block(isa: Isa, range: std::ops::Range<usize>, input: Cells<f32>, rows: Rows) {
+    isa.vectorise(
+        #[inline(always)]
+        || {
+            for row in range {
+                // SAFETY: this task alone has these rows; the input is only read in this step.
+                unsafe {
+                    let values = input.view(row * rows.width..(row + 1) * rows.width);
+                    rows.write(row, values);
                 }
-            },
-        );
-    });
+            }
+        },
+    );
 }
 
 /// Tasks of 16 rows.

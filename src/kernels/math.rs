@@ -4,6 +4,8 @@
 
 use std::f32::consts::{LOG2_E, SQRT_2};
 
+use pulp::{Simd, WithSimd};
+
 /// 1.5 * 2^23: adding it rounds a number below 2^22 to the nearest integer, which then stands in the low bits.
 pub(super) const ROUND: f32 = 12_582_912.0;
 
@@ -72,22 +74,32 @@ pub(super) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + rest.iter().map(|value| term(*value)).sum::<f32>()
 }
 
-/// The smallest and the largest.
-#[inline(always)]
-pub(super) fn range(values: &[f32]) -> (f32, f32) {
-    let (mut low, mut high) = ([f32::INFINITY; 16], [f32::NEG_INFINITY; 16]);
-    let (chunks, rest) = values.as_chunks::<16>();
-    for chunk in chunks {
-        for i in 0..16 {
-            low[i] = if chunk[i] < low[i] { chunk[i] } else { low[i] };
-            high[i] = if chunk[i] > high[i] { chunk[i] } else { high[i] };
+/// The smallest and the largest; by whole vectors, since plain loops over both become shuffles.
+pub(super) struct Range<'a>(pub &'a [f32]);
+
+impl WithSimd for Range<'_> {
+    type Output = (f32, f32);
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> (f32, f32) {
+        let (vectors, rest) = S::as_simd_f32s(self.0);
+        let mut low = [simd.splat_f32s(f32::INFINITY); 2];
+        let mut high = [simd.splat_f32s(f32::NEG_INFINITY); 2];
+        let (pairs, last) = vectors.as_chunks::<2>();
+        for pair in pairs {
+            for i in 0..2 {
+                low[i] = simd.min_f32s(pair[i], low[i]);
+                high[i] = simd.max_f32s(pair[i], high[i]);
+            }
         }
+        for vector in last {
+            low[0] = simd.min_f32s(*vector, low[0]);
+            high[0] = simd.max_f32s(*vector, high[0]);
+        }
+        let low = simd.reduce_min_f32s(simd.min_f32s(low[0], low[1]));
+        let high = simd.reduce_max_f32s(simd.max_f32s(high[0], high[1]));
+        (rest.iter().copied().fold(low, f32::min), rest.iter().copied().fold(high, f32::max))
     }
-    for value in rest {
-        low[0] = if *value < low[0] { *value } else { low[0] };
-        high[0] = if *value > high[0] { *value } else { high[0] };
-    }
-    (low.into_iter().fold(f32::INFINITY, f32::min), high.into_iter().fold(f32::NEG_INFINITY, f32::max))
 }
 
 /// The nearest integer of a number from 0 to 255.
@@ -118,6 +130,7 @@ pub(super) fn thirds(x: f32) -> [u32; 3] {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::isa::Isa;
     use super::*;
 
     fn close(got: f32, exact: f64, allowed: f64) -> bool {
@@ -163,7 +176,9 @@ mod tests {
             let exact: f64 = values.iter().map(|v| f64::from(*v)).sum();
             prop_assert!(close(sum(&values, |v| v), exact, 1e-2));
             let expected = values.iter().fold((f32::MAX, f32::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
-            prop_assert_eq!(range(&values), expected);
+            for isa in Isa::available() {
+                prop_assert_eq!(isa.dispatch(Range(&values)), expected);
+            }
         }
     }
 

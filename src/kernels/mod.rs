@@ -22,6 +22,7 @@ mod linear;
 mod math;
 mod pooling;
 mod rows;
+mod steps;
 mod team;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,8 @@
 //! few of for a whole line is zero.
 
 use super::buffer::{Buffer, Cells, LINE};
-use super::math;
+use super::isa::{Isa, Level};
+use super::math::{self, Range};
 
 /// Rows of a tile.
 pub(super) const TILE_ROWS: usize = 16;
@@ -54,7 +55,7 @@ pub(super) struct RowBuffer {
 
 impl RowBuffer {
     /// Room for `count` rows of `width` numbers.
-    pub fn rows(&mut self, format: Format, count: usize, width: usize) -> Rows<'_> {
+    pub fn rows(&mut self, isa: Isa, format: Format, count: usize, width: usize) -> Rows<'_> {
         let lines = width.div_ceil(format.per_line());
         let padded = count.next_multiple_of(2 * TILE_ROWS);
         let bytes = format.planes() * padded * lines * LINE;
@@ -62,6 +63,7 @@ impl RowBuffer {
         self.scale.grow(padded * size_of::<f32>());
         self.low.grow(padded * size_of::<f32>());
         Rows {
+            isa,
             format,
             count,
             width,
@@ -77,6 +79,7 @@ impl RowBuffer {
 /// Prepared rows, shared by the threads of a run.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
+    pub isa: Isa,
     pub format: Format,
     pub count: usize,
     pub width: usize,
@@ -94,6 +97,18 @@ impl<'a> Rows<'a> {
     #[inline(always)]
     pub fn offset(&self, row: usize) -> usize {
         row * self.lines * LINE
+    }
+
+    /// Rows from a multiple of 16, as rows from 0.
+    pub fn some(&self, range: std::ops::Range<usize>) -> Rows<'a> {
+        debug_assert!(range.start.is_multiple_of(TILE_ROWS));
+        Rows {
+            count: range.len(),
+            data: self.data.range(self.offset(range.start)..self.data.len()),
+            scale: self.scale.range(range.start..self.scale.len()),
+            low: self.low.range(range.start..self.low.len()),
+            ..*self
+        }
     }
 
     #[inline(always)]
@@ -126,7 +141,7 @@ impl<'a> Rows<'a> {
         debug_assert!(values.len() == self.width && row < self.count);
         match self.format {
             Format::Bytes { most } => {
-                let (low, high) = math::range(values);
+                let (low, high) = self.isa.dispatch(Range(values));
                 let scale = (high - low) / f32::from(most);
                 let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
                 for (at, chunk) in values.chunks(64).enumerate() {
@@ -188,8 +203,8 @@ impl<'a> Rows<'a> {
                 // SAFETY: a line of this part of the row.
                 let line = unsafe { self.part::<u16>(self.line(row, at, 0)) };
                 #[cfg(target_arch = "x86_64")]
-                if is_x86_feature_detected!("avx512f") {
-                    // SAFETY: the processor has it; a line is 32 halves.
+                if let Level::Amx(_) | Level::Avx512(_) = self.isa.level {
+                    // SAFETY: who has such a level has AVX-512.
                     return unsafe { bf16_wide(values, line) };
                 }
                 for (to, value) in line.iter_mut().zip(values) {
@@ -289,9 +304,10 @@ mod tests {
         ) {
             let format = [Format::F32, Format::Bf16, Format::Thirds, Format::Bytes { most: 255 },
                 Format::Bytes { most: 127 }][which];
+            let isa = Isa::best();
             let values = super::super::tests::numbers(count * width, seed, 3.0);
             let mut buffer = RowBuffer::default();
-            let rows = buffer.rows(format, count, width);
+            let rows = buffer.rows(isa, format, count, width);
             for (row, values) in values.chunks(width).enumerate() {
                 // SAFETY: one thread.
                 unsafe { rows.write(row, values) };

@@ -11,6 +11,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Error, Result};
@@ -45,11 +46,17 @@ impl Pool {
         self.0.current_num_threads()
     }
 
+    /// Work off a slice in chunks of `size`; the task gets a chunk's number.
+    pub fn chunks<T: Send>(&self, slice: &mut [T], size: usize, task: impl Fn(usize, &mut [T]) + Sync) {
+        self.0.install(|| slice.par_chunks_mut(size).enumerate().for_each(|(at, chunk)| task(at, chunk)));
+    }
+
     /// Every thread runs `steps`, with the same calls of [`Team::each`] in the same order.
     pub fn run(&self, steps: impl Fn(&Team) + Sync) {
         let meeting = Meeting::default();
         self.0.broadcast(|context| {
-            let team = Team { meeting: &meeting, rank: context.index(), step: Cell::new(0) };
+            let (rank, threads) = (context.index(), context.num_threads());
+            let team = Team { meeting: &meeting, rank, threads, step: Cell::new(0) };
             steps(&team);
         });
     }
@@ -69,6 +76,7 @@ struct Meeting {
 pub struct Team<'a> {
     meeting: &'a Meeting,
     rank: usize,
+    threads: usize,
     /// The step that this thread has come to.
     step: Cell<u64>,
 }
@@ -77,6 +85,11 @@ impl Team<'_> {
     /// Which thread this is, from 0.
     pub fn rank(&self) -> usize {
         self.rank
+    }
+
+    /// How many there are.
+    pub fn threads(&self) -> usize {
+        self.threads
     }
 
     /// Work off tasks 0 to `count`, below 2^32, with the others. Returns when all tasks are done, whoever did

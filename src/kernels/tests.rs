@@ -214,8 +214,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn an_encoder_is_the_transformer_in_f64_whatever_lengths_stand_together(
-        lengths in prop::collection::vec(1usize..50, 1..4), pick: u16, seed: u16, causal: bool, before: bool,
-        wide_heads: bool,
+        lengths in prop::collection::vec(1usize..50, 1..12), pick: u16, seed: u16, causal: bool, before: bool,
+        wide_heads: bool, threads in 1usize..3,
     ) {
         let (heads, width) = (2, if wide_heads { 64 } else { 40 });
         let (hidden, seed) = (72, u64::from(seed) << 16);
@@ -244,14 +244,16 @@ proptest! {
         let rows: usize = lengths.iter().sum();
         let stream = draw(rows * width, 1.5);
         let picked: Vec<usize> = lengths.iter().map(|length| usize::from(pick) % length).collect();
-        let mut expected = Vec::new();
+        let first_only = plain::Weights { width, hidden, layers: weights.layers[..1].to_vec() };
+        let (mut expected, mut expected_of_first) = (Vec::new(), Vec::new());
         let mut first = 0;
         for (length, at) in lengths.iter().zip(&picked) {
-            let all = plain::run(&weights, &shape, &stream[first * width..(first + length) * width]);
-            expected.extend_from_slice(&all[*at]);
+            let own = &stream[first * width..(first + length) * width];
+            expected.extend_from_slice(&plain::run(&weights, &shape, own)[*at]);
+            expected_of_first.extend(plain::run(&first_only, &shape, own).concat());
             first += length;
         }
-        let pool = Pool::new(2).unwrap();
+        let pool = Pool::new(threads).unwrap();
         for isa in Isa::available() {
             for (precision, allowed) in [(Precision::F32, 2e-5), (Precision::Bf16, 0.08), (Precision::Int8, 0.15)] {
                 let mut encoder = Encoder::new(isa, shape);
@@ -268,7 +270,10 @@ proptest! {
                 for _ in 0..2 { // the second time in the memory of the first
                     encoder.run(&pool, &mut scratch, &mut stream.clone(), &lengths, &picked, &mut out);
                 }
-                for (got, exact) in out.iter().zip(&expected) {
+                let mut after_first = stream.clone();
+                encoder.run_first(1, &pool, &mut scratch, &mut after_first, &lengths);
+                let of_first = after_first.iter().zip(&expected_of_first);
+                for (got, exact) in out.iter().zip(&expected).chain(of_first) {
                     let off = (f64::from(*got) - exact).abs();
                     prop_assert!(off < allowed, "{} {precision:?}: {got} for {exact}", isa.name());
                 }
