@@ -157,26 +157,47 @@ fn read_header(log_dir: &Path, number: u32) -> Result<Option<Header>> {
 
 /// The header within the file of segment `number`, whichever it is.
 pub(super) fn header_of(log_dir: &Path, number: u32) -> Result<Option<Header>> {
-    let path = segment::path(log_dir, number);
+    read_at(&segment::path(log_dir, number))
+}
+
+fn read_at(path: &Path) -> Result<Option<Header>> {
     let mut bytes = Vec::with_capacity(HEADER);
-    let read = File::open(&path).and_then(|file| file.take(HEADER as u64).read_to_end(&mut bytes));
-    read.map_err(|error| durable::at(&path, &error))?;
+    let read = File::open(path).and_then(|file| file.take(HEADER as u64).read_to_end(&mut bytes));
+    read.map_err(|error| durable::at(path, &error))?;
     Ok(Header::decode(&bytes))
 }
 
-/// Segments that stand under another's number, each with its own.
+/// Segments that stand under another's number, each with its own; and those that nobody can tell the number of and that
+/// stand in the way, each with the number that becomes free.
 pub(super) fn misplaced(log_dir: &Path, id: LogId) -> Result<Vec<(u32, u32)>> {
-    let mut moves = Vec::new();
+    let mut moves: Vec<(u32, u32)> = Vec::new();
     for number in segment::numbers(log_dir)? {
-        let is_ours = |header: &Header| (header.salt, header.generation) == (id.salt, id.generation);
-        let header = header_of(log_dir, number)?.filter(|header| is_ours(header) && header.number != number);
+        let header = header_of(log_dir, number)?.filter(|h| is_of(h, id) && h.number != number);
         let Some(header) = header else { continue };
         let there = header_of_if_any(log_dir, header.number)?;
-        if there.is_none_or(|there| there.number == number) {
+        let is_first = moves.iter().all(|(_, to)| *to != header.number);
+        if is_first && there.is_none_or(|there| there.number == number) {
             moves.push((number, header.number));
         }
     }
+    let in_the_way: Vec<u32> = moves
+        .iter()
+        .map(|(_, to)| *to)
+        .filter(|to| segment::path(log_dir, *to).exists() && !moves.iter().any(|(from, _)| from == to))
+        .collect();
+    for number in in_the_way {
+        let mut free = number;
+        while let Some((from, _)) = moves.iter().find(|(_, to)| *to == free) {
+            free = *from;
+        }
+        // First, so that no file is ever written over.
+        moves.insert(0, (number, free));
+    }
     Ok(moves)
+}
+
+fn is_of(header: &Header, id: LogId) -> bool {
+    (header.salt, header.generation) == (id.salt, id.generation)
 }
 
 fn header_of_if_any(log_dir: &Path, number: u32) -> Result<Option<Header>> {
@@ -185,18 +206,36 @@ fn header_of_if_any(log_dir: &Path, number: u32) -> Result<Option<Header>> {
 
 /// Renames segments that stand under each other's numbers.
 fn put_back(log_dir: &Path, id: LogId) -> Result<()> {
+    take_up(log_dir, id)?;
     let moves: Vec<_> = misplaced(log_dir, id)?
         .into_iter()
         .map(|(from, to)| (segment::path(log_dir, from), segment::path(log_dir, to)))
         .collect();
     for (from, _) in &moves {
-        fs::rename(from, from.with_extension("moved")).map_err(|error| durable::at(from, &error))?;
+        fs::rename(from, from.with_extension(MOVED)).map_err(|error| durable::at(from, &error))?;
     }
     for (from, to) in &moves {
         tracing::warn!("{} is put back as {}", from.display(), to.display());
-        fs::rename(from.with_extension("moved"), to).map_err(|error| durable::at(to, &error))?;
+        fs::rename(from.with_extension(MOVED), to).map_err(|error| durable::at(to, &error))?;
     }
     if moves.is_empty() { Ok(()) } else { durable::sync_dir(log_dir) }
+}
+
+/// A segment on its way from one number to another.
+const MOVED: &str = "moved";
+
+/// Segments that were on their way when the power went: back to where they stood, or to their own number if that is taken.
+fn take_up(log_dir: &Path, id: LogId) -> Result<()> {
+    let paths = durable::names(log_dir)?.into_iter().map(|name| log_dir.join(name));
+    for path in paths.filter(|path| path.extension().is_some_and(|extension| extension == MOVED)) {
+        let own = read_at(&path)?.filter(|header| is_of(header, id));
+        let own = own.map(|header| segment::path(log_dir, header.number));
+        let places = [Some(path.with_extension("seg")), own];
+        if let Some(to) = places.into_iter().flatten().find(|place| !place.exists()) {
+            fs::rename(&path, &to).map_err(|error| durable::at(&to, &error))?;
+        }
+    }
+    Ok(())
 }
 
 /// False where the log is another one than the manifest says: the manifest of another collection

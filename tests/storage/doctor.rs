@@ -107,6 +107,58 @@ fn a_repair_comes_to_what_the_examination_said_and_never_makes_it_worse() {
     row("doctor: up to four damages, then repair", rounds, &format!("never worse than said: {outlooks:?}"));
 }
 
+/// The segments of the log, each with its bytes.
+fn segments(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let all = files(dir).into_iter().filter(|path| path.extension().is_some_and(|e| e == "seg"));
+    all.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+#[test]
+fn a_segment_that_is_put_back_takes_the_place_of_one_that_nobody_can_read_and_not_its_bytes() {
+    let sources = Sources::new(seed("doctor, in the way"));
+    let model = after(seed("doctor, in the way"), CHANGES).0;
+    let work = scratch();
+    // (power went between the renames, with the view)
+    for (cut, with_view) in [(false, true), (false, false), (true, true), (true, false)] {
+        let image = work.path().join(format!("{cut} {with_view}"));
+        copy_dir(&sources.killed, &image);
+        let all = segments(&image);
+        let ((first, one), (second, two)) = (&all[0], &all[2]);
+        let mut headless = one.clone();
+        headless[..32].fill(0);
+        // The third stands as the first, and the first, of which nothing says what it is, as the third.
+        fs::write(if cut { first.with_extension("moved") } else { first.clone() }, two).unwrap();
+        fs::write(second, &headless).unwrap();
+        if !with_view {
+            fs::remove_dir_all(image.join("view")).unwrap();
+        }
+        if cut {
+            fs::rename(second, second.with_extension("moved")).unwrap();
+        }
+        repair(&image, options()).unwrap();
+        assert_eq!(fs::read(second).unwrap(), *two, "{cut} {with_view}");
+        // Its header comes back from the parity.
+        assert!(fs::read(first).unwrap() == *one, "{cut} {with_view}");
+        assert!(examine(&image).unwrap().is_whole(), "{cut} {with_view}");
+        let store = Store::open(&image, options()).unwrap();
+        assert!(holds(&contents(&volume(&store).unwrap()), &model), "{cut} {with_view}");
+    }
+    // Where no parity is left, its records are still there, whatever their header was.
+    let image = work.path().join("no parity");
+    copy_dir(&sources.killed, &image);
+    let all = segments(&image);
+    let ((first, one), (second, two)) = (&all[0], &all[2]);
+    let mut headless = one.clone();
+    headless[..32].fill(0);
+    fs::write(first, two).unwrap();
+    fs::write(second, &headless).unwrap();
+    for path in files(&image).into_iter().filter(|path| path.extension().is_some_and(|e| e == "par")) {
+        fs::remove_file(path).unwrap();
+    }
+    repair(&image, options()).unwrap();
+    assert!(segments(&image).iter().any(|(_, bytes)| bytes[32..] == headless[32..]));
+}
+
 #[test]
 fn what_a_repair_could_not_heal_still_heals_when_one_damaged_file_is_brought_back() {
     let seed = seed("doctor, brought back");
