@@ -159,7 +159,8 @@ impl CpuTowers {
         let text = plan.text.as_ref().map(|text| pack.text(text, &mut take)).transpose()?;
         let image = pack.image(&plan.image, &mut take)?;
         let (pool, state) = (Pool::new(threads)?, Mutex::new(State::default()));
-        let max_rows = if precision == Precision::Int8 { MAX_ROWS_OF_BYTES } else { MAX_ROWS };
+        let by_blocks = precision == Precision::Int8 && isa.takes_blocks();
+        let max_rows = if by_blocks { MAX_ROWS_OF_BYTES } else { MAX_ROWS };
         Ok(CpuTowers { isa, pool, text, image, outputs: plan.outputs, max_rows, state })
     }
 

@@ -191,7 +191,7 @@ impl Encoder {
         let EncoderScratch { left, few, wide, joint, mixed, hidden: hidden_buffer, threads } = scratch;
         joint.grow(4 * rows * 3 * width);
         mixed.grow(4 * rows * width);
-        let blocks = by_blocks(format, rows, pool.threads());
+        let blocks = by_blocks(self.isa, format, rows, pool.threads());
         let wide_rows = if blocks { count.max(BLOCK * pool.threads()) } else { rows };
         let hidden_rows = match (format.by_parts(), blocks) {
             (true, _) => 0,

@@ -102,6 +102,16 @@ impl Isa {
         }
     }
 
+    /// Whether bytes go through the layers by blocks of a few rows, each with all weights: matrix tiles are faster than
+    /// weights come from the last cache.
+    pub fn takes_blocks(&self) -> bool {
+        match self.level {
+            #[cfg(target_arch = "x86_64")]
+            Level::Amx(_) => false,
+            _ => true,
+        }
+    }
+
     /// Compile `op` for the widest vectors and run it.
     #[inline(always)]
     pub(super) fn dispatch<Op: WithSimd>(&self, op: Op) -> Op::Output {

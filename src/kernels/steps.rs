@@ -8,6 +8,7 @@ use super::attention::{Heads, Span};
 use super::buffer::Cells;
 use super::encoder::{Encoder, Inputs, Layer, Norm, Order, Shape, normalise};
 use super::epilogue::{Finish, Target};
+use super::isa::Isa;
 use super::linear::{ThreadScratch, each_tile, prepare, prepare_block};
 use super::rows::{Format, Rows, TILE_ROWS};
 use super::team::Team;
@@ -19,8 +20,8 @@ const MIN_ROWS: usize = 128;
 
 /// Whether so many rows go by blocks. Of bytes a row has to be known as a whole before it is prepared: so it is made and
 /// prepared in the cache. bf16 and f32 are prepared by parts, and gain nothing.
-pub(super) fn by_blocks(format: Format, rows: usize, threads: usize) -> bool {
-    !format.by_parts() && rows >= MIN_ROWS * threads
+pub(super) fn by_blocks(isa: Isa, format: Format, rows: usize, threads: usize) -> bool {
+    isa.takes_blocks() && !format.by_parts() && rows >= MIN_ROWS * threads
 }
 
 /// Rows in blocks: large ones first, and tiles for the end, so that the threads end together.
