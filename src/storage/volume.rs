@@ -498,7 +498,11 @@ impl Shared {
     /// Refuses to write `bytes` more where too little of the disk would stay free.
     pub(super) fn check_disk(&self, bytes: u64) -> Result<()> {
         let least = self.options.min_free_disk_bytes;
-        let free = fs4::available_space(&self.dir)?;
+        let free = match fs4::available_space(&self.dir) {
+            // The collection is being removed, and the change will be refused where it would be queued.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            free => free.map_err(|error| super::durable::at(&self.dir, &error))?,
+        };
         if free >= least.saturating_add(bytes) {
             return Ok(());
         }
