@@ -1,7 +1,8 @@
-//! From the bytes of a JPEG to the input of a tower, one thread, beside Pillow: times, difference of pixels, and
+//! From the bytes of a JPEG to the input of a tower, one photo at a time, beside Pillow: times, difference of pixels, and
 //! the cosine of the vectors of both. The sample photos are enlarged to 0.5 and 12 megapixels.
 //!
-//! `cargo bench --bench preprocess --features libjpeg`; without the feature nothing is scaled while it is decoded.
+//! `cargo bench --bench preprocess`, with and without `--features libjpeg`; without it what scales a photo down while it is
+//! decoded has a thread for each colour, so that only `taskset -c 1 PROGRAM` compares one thread with one thread.
 //! PILLOW_PYTHON names a Python with Pillow (python3); without one the columns of Pillow stay empty.
 
 // A bench fails by panicking.
@@ -113,9 +114,9 @@ fn main() {
         let files = crops.iter().map(png).collect();
         runtime.block_on(embedder.embed_images(files)).unwrap().into_iter().map(|one| one.unwrap()).collect()
     };
-    let scaled = if cfg!(feature = "libjpeg") { "libjpeg-turbo" } else { "image (no feature libjpeg)" };
+    let scaled = if cfg!(feature = "libjpeg") { "libjpeg-turbo" } else { "jpeg-decoder and image (no feature libjpeg)" };
     println!(
-        "Decoder: {scaled}; side {side}; the median of {PHOTOS} photos, best of several runs, one thread.\n"
+        "Decoder: {scaled}; side {side}; the median of {PHOTOS} photos, best of several runs.\n"
     );
     println!(
         "| megapixels | Pillow ms | whole ms | as ingested ms | times Pillow | pixels unlike Pillow's, whole | least cosine to Pillow, whole | as ingested |"

@@ -153,7 +153,8 @@ pub fn decoded_bytes(bytes: &[u8], limits: &Limits) -> u64 {
     if pixels > limits.max_pixels { 0 } else { pixels * per_pixel }
 }
 
-/// Width, height, bytes a pixel: RGB; of a progressive one also its coefficients, 16 bits each.
+/// Width, height, bytes a pixel: RGB; of one that is scaled down while it is decoded also the coefficients that
+/// may wait for it, 16 bits each; of a progressive one, which keeps them, as many again.
 fn jpeg_header(bytes: &[u8]) -> Option<(u32, u32, u64)> {
     let mut at = 2;
     loop {
@@ -165,16 +166,25 @@ fn jpeg_header(bytes: &[u8]) -> Option<(u32, u32, u64)> {
                 let length = usize::from(u16::from_be_bytes([*bytes.get(at + 2)?, *bytes.get(at + 3)?]));
                 if matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC) {
                     let &[h0, h1, w0, w1, components] = bytes.get(at + 5..at + 10)? else { return None };
-                    let components = u64::from(components);
-                    let kept = if matches!(marker, 0xC2 | 0xC6 | 0xCA | 0xCE) { 2 * components } else { 0 };
+                    let kept = if matches!(marker, 0xC2 | 0xC6 | 0xCA | 0xCE) { 2 } else { 1 };
+                    let coefficients = kept * 2 * jpeg_samples(bytes.get(at + 10..)?, components.into())?;
                     let copy = if components == 4 { 4 } else { 0 };
                     let (width, height) = (u16::from_be_bytes([w0, w1]), u16::from_be_bytes([h0, h1]));
-                    return Some((width.into(), height.into(), 3 + kept + copy));
+                    return Some((width.into(), height.into(), 3 + coefficients + copy));
                 }
                 at += 2 + length.max(2);
             }
         }
     }
+}
+
+/// Samples a pixel, rounded up, of a frame with these components: their sampling factors against the largest.
+fn jpeg_samples(specified: &[u8], components: usize) -> Option<u64> {
+    let factors = |one: &[u8; 3]| (u64::from(one[1] >> 4), u64::from(one[1] & 15));
+    let all: Vec<_> = specified.get(..3 * components)?.as_chunks().0.iter().map(factors).collect();
+    let most = all.iter().map(|one| one.0).max()? * all.iter().map(|one| one.1).max()?;
+    let sum: u64 = all.iter().map(|(across, down)| across * down).sum();
+    Some(sum.div_ceil(most.max(1)))
 }
 
 /// Bytes a pixel of the colour type in its bit depth, and a copy as RGB where that is another.
@@ -240,7 +250,7 @@ mod tests {
     fn the_bytes_of_a_picture_are_told_by_its_header_in_every_format() {
         use image::ImageFormat::{Gif, Jpeg, Png, WebP};
         let picture = image::RgbImage::new(300, 20);
-        for (format, per_pixel) in [(Jpeg, 3), (Png, 3), (WebP, 11), (Gif, 11)] {
+        for (format, per_pixel) in [(Jpeg, 9), (Png, 3), (WebP, 11), (Gif, 11)] {
             let mut bytes = Vec::new();
             picture.write_to(&mut std::io::Cursor::new(&mut bytes), format).unwrap();
             assert_eq!(decoded_bytes(&bytes, &Limits::default()), 6_000 * per_pixel, "{format:?}");

@@ -36,6 +36,13 @@ pub struct Enough {
 }
 
 impl Enough {
+    /// What the sides of a JPEG of this size may be divided by while it is decoded: 8, 4 or 2, the largest
+    /// that leaves enough; `None` where none does.
+    pub(super) fn divisor(self, width: u32, height: u32) -> Option<u32> {
+        let fits = |divisor: &u32| self.holds(width.div_ceil(*divisor), height.div_ceil(*divisor));
+        [8, 4, 2].into_iter().find(fits)
+    }
+
     /// Whether a picture of this size is enough.
     pub fn holds(self, width: u32, height: u32) -> bool {
         width.min(height) >= self.shorter && width.max(height) >= self.longer
@@ -56,8 +63,8 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
 }
 
 /// The same, but a large JPEG may come scaled down by 2, 4 or 8 as long as it stays `enough`, which takes a
-/// fraction of the time (cargo feature `libjpeg`; without it every picture comes in its own size). Limits
-/// count the pixels of the file.
+/// fraction of the time (half of it; with the cargo feature `libjpeg` a third). Limits count the pixels of the
+/// file.
 ///
 /// # Errors
 /// As [`decode`].
@@ -108,14 +115,13 @@ fn decode_sized(bytes: &[u8], limits: &Limits, enough: Option<Enough>) -> Result
     Ok(over_white(picture))
 }
 
-#[cfg(feature = "libjpeg")]
+/// `None` where nothing but the crate image takes it, which has the last word on what is damaged.
 fn fast_jpeg(bytes: &[u8], enough: Option<Enough>) -> Option<RgbImage> {
-    super::libjpeg::decode(bytes, enough)
-}
-
-#[cfg(not(feature = "libjpeg"))]
-fn fast_jpeg(_: &[u8], _: Option<Enough>) -> Option<RgbImage> {
-    None
+    #[cfg(feature = "libjpeg")]
+    if let Some(picture) = super::libjpeg::decode(bytes, enough) {
+        return Some(picture);
+    }
+    super::reduced::decode(bytes, enough?)
 }
 
 fn mebibytes(bytes: usize) -> f64 {
@@ -214,6 +220,10 @@ mod tests {
             if let Ok(picture) = decode(cut, &Limits::default()) {
                 prop_assert_eq!(picture, decode(&whole, &Limits::default()).unwrap());
             }
+            let enough = Enough { shorter: 9, longer: 12 };
+            if let Ok(picture) = decode_reduced(cut, &Limits::default(), enough) {
+                prop_assert_eq!(picture, decode_reduced(&whole, &Limits::default(), enough).unwrap());
+            }
         }
 
         #[test]
@@ -223,6 +233,7 @@ mod tests {
             let at = at % bytes.len();
             bytes[at] = value;
             let _ = decode(&bytes, &Limits::default());
+            let _ = decode_reduced(&bytes, &Limits::default(), Enough { shorter: 1, longer: 1 });
         }
     }
 }

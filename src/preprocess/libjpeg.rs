@@ -1,13 +1,10 @@
 //! JPEG by libjpeg-turbo, which is what Pillow decodes with: the same pixels to the last bit, and a picture that
 //! is wanted small comes out of its coefficients at a half, a quarter or an eighth of its size. Cargo
-//! feature `libjpeg`; without it, and for what it does not take, the crate image decodes.
+//! feature `libjpeg`; without it, and for what it does not take, `reduced` and the crate image decode.
 
 use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat, ScalingFactor};
 
 use super::decode::{Enough, RgbImage};
-
-/// Scales, smallest first. libjpeg-turbo has vector code for these and for no other.
-const DIVISORS: [u32; 3] = [8, 4, 2];
 
 /// The picture as it lies in the file, at the smallest scale that leaves `enough` pixels. `None` where it is not for
 /// this decoder (CMYK, lossless) or it says anything against the file, be it a warning: the other decoder,
@@ -19,10 +16,8 @@ pub(super) fn decode(bytes: &[u8], enough: Option<Enough>) -> Option<RgbImage> {
         return None;
     }
     let (width, height) = (u32::try_from(header.width).ok()?, u32::try_from(header.height).ok()?);
-    let fits = |divisor: &u32| {
-        enough.is_some_and(|enough| enough.holds(width.div_ceil(*divisor), height.div_ceil(*divisor)))
-    };
-    let divisor = DIVISORS.into_iter().find(fits).unwrap_or(1);
+    // libjpeg-turbo has vector code for these scales and for no other.
+    let divisor = enough.and_then(|enough| enough.divisor(width, height)).unwrap_or(1);
     let factor = ScalingFactor::new(1, divisor as usize);
     decoder.set_scaling_factor(factor).ok()?;
     let scaled = header.scaled(factor);

@@ -10,6 +10,7 @@ mod decode;
 #[cfg(feature = "libjpeg")]
 mod libjpeg;
 mod print;
+mod reduced;
 mod resample;
 mod signature;
 mod thumbnail;
