@@ -114,10 +114,12 @@ fn main() {
         let files = crops.iter().map(png).collect();
         runtime.block_on(embedder.embed_images(files)).unwrap().into_iter().map(|one| one.unwrap()).collect()
     };
-    let scaled = if cfg!(feature = "libjpeg") { "libjpeg-turbo" } else { "jpeg-decoder and image (no feature libjpeg)" };
-    println!(
-        "Decoder: {scaled}; side {side}; the median of {PHOTOS} photos, best of several runs.\n"
-    );
+    let scaled = if cfg!(feature = "libjpeg") {
+        "libjpeg-turbo"
+    } else {
+        "jpeg-decoder and image (no feature libjpeg)"
+    };
+    println!("Decoder: {scaled}; side {side}; the median of {PHOTOS} photos, best of several runs.\n");
     println!(
         "| megapixels | Pillow ms | whole ms | as ingested ms | times Pillow | pixels unlike Pillow's, whole | least cosine to Pillow, whole | as ingested |"
     );

@@ -46,7 +46,8 @@ use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use crate::preprocess::{
-    Cleaning, Limits, RgbImage, Signature, Transform, decode, decode_reduced, decoded_bytes, thumbnail,
+    Cleaning, Enough, Limits, RgbImage, Signature, Transform, decode, decode_reduced, decoded_bytes,
+    thumbnail,
 };
 use crate::types::THUMBNAIL_SIDE;
 
@@ -75,7 +76,7 @@ pub use towers::Towers;
 
 /// Up to so many texts are cut into tokens on the caller's thread, about 20 microseconds each.
 const INLINE_TEXTS: usize = 16;
-/// The longer side of a picture of which a thumbnail is made, if it is scaled down while it is decoded.
+/// The longer side, at least, of a picture that is scaled down while it is decoded: a thumbnail is made of it.
 const REDUCED_THUMBNAIL: u32 = THUMBNAIL_SIDE + THUMBNAIL_SIDE / 2;
 /// A picture up to so many bytes is hashed on the caller's thread, in under a millisecond.
 const INLINE_HASH: usize = 256 << 10;
@@ -469,10 +470,8 @@ impl Embedder {
         thumbnails: Thumbnails,
     ) -> Result<Embedded> {
         let decode = move |inner: &Inner, bytes: &[u8]| {
-            let mut enough = inner.transform.enough();
-            if thumbnails == Thumbnails::Make {
-                enough.longer = REDUCED_THUMBNAIL;
-            }
+            // The same with a thumbnail and without: a picture has one vector.
+            let enough = Enough { longer: REDUCED_THUMBNAIL, ..inner.transform.enough() };
             let picture = decode_reduced(bytes, &inner.limits, enough)?;
             Ok((Picture::Crop(inner.transform.crop_decoded(&picture)), thumbnails.of(&picture)?))
         };
