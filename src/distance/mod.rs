@@ -24,7 +24,7 @@ mod scalar;
 
 pub use bytes::{BitKernel, ByteKernel, Line, QueryLine, bit_kernel, byte_kernel, prefetch};
 pub use half::{are_halves, prepare, read_halves, write_halves};
-pub use pages::{FloatPages, huge_vec};
+pub use pages::Pages;
 
 /// Compares two vectors of equal length. (Of unequal ones it reads the common part.)
 pub type Kernel = fn(&[f32], &[f32]) -> f32;

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use roaring::RoaringBitmap;
 
 use super::originals::{Originals, Stored};
-use crate::distance::{self, FloatPages};
+use crate::distance::{self, Pages};
 
 /// Bytes of vectors in a chunk, roughly: the open chunk is scanned under a lock.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -34,7 +34,7 @@ pub(super) struct Chunk {
 /// Where a chunk's vectors are.
 enum Vectors {
     /// One after the other.
-    Held(FloatPages),
+    Held(Pages<f32>),
     /// In storage, as it was at this turn.
     Stored(Arc<dyn Stored>, u64),
 }
@@ -43,7 +43,7 @@ impl Chunk {
     /// No rows, with room for so many.
     pub(super) fn with_room(rows: usize) -> Self {
         let deleted = (0..rows).map(|_| AtomicU32::new(0)).collect();
-        Self { vectors: Vectors::Held(FloatPages::default()), slots: Vec::new(), deleted }
+        Self { vectors: Vectors::Held(Pages::default()), slots: Vec::new(), deleted }
     }
 
     /// The same rows, read where they are stored.

@@ -22,7 +22,7 @@ pub(super) const TRUSTED_BY_SCAN: f32 = 2.5;
 /// Bits of the rows `0..covered`.
 #[derive(Debug)]
 pub(super) struct Bits {
-    words: Vec<u64>,
+    words: distance::Pages<u64>,
     words_per_row: usize,
     /// What a sum of the query's components with the row's signs is multiplied by.
     scales: Vec<f32>,
@@ -53,7 +53,7 @@ impl Bits {
     pub(super) fn of(rows: &Rows, covered: usize, lines_per_row: usize) -> Self {
         let size = rows.size();
         let mean = mean(rows);
-        let mut words = distance::huge_vec(covered * lines_per_row);
+        let mut words = distance::Pages::huge(covered * lines_per_row);
         words.resize(covered * lines_per_row, 0u64);
         let mut scales = vec![0.0; covered];
         let (mut squared_errors, mut count) = (0.0f64, 0.0f64);

@@ -14,7 +14,7 @@ use super::nearest::Near;
 use super::quantised::Quantised;
 use super::reach::{Reach, Stop};
 use super::upper::{Node, Sampled, Upper};
-use crate::distance::{huge_vec, prefetch};
+use crate::distance::{Pages, prefetch};
 use crate::types::Quantization;
 
 const NONE: u32 = u32::MAX;
@@ -66,7 +66,7 @@ pub(super) struct Graph {
     present: RoaringBitmap,
     /// Lines of links that a row has on the lowest layer.
     lines_per_row: usize,
-    links: Vec<Links>,
+    links: Pages<Links>,
     upper: Arc<Upper>,
     loose: Vec<u32>,
     /// What a walk compares, where the distance allows it.
@@ -82,7 +82,7 @@ impl Graph {
     /// each other. `width` is the most neighbours there.
     pub(super) fn new(covered: usize, width: usize, sampled: Sampled, bytes: Option<Quantised>) -> Self {
         let lines_per_row = width.div_ceil(Links::WIDTH).max(1);
-        let mut links = huge_vec(covered * lines_per_row);
+        let mut links = Pages::huge(covered * lines_per_row);
         links.resize(covered * lines_per_row, Links([NONE; Links::WIDTH]));
         let mut graph = Self {
             covered,
@@ -101,7 +101,7 @@ impl Graph {
 
     /// This with room for the rows `0..covered`, whose bytes are given.
     pub(super) fn widened(&self, covered: usize, bytes: Option<Quantised>) -> Self {
-        let mut links = huge_vec(covered * self.lines_per_row);
+        let mut links = Pages::huge(covered * self.lines_per_row);
         links.extend_from_slice(&self.links);
         links.resize(covered * self.lines_per_row, Links([NONE; Links::WIDTH]));
         Self {

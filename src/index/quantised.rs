@@ -9,7 +9,7 @@ use super::arena::Rows;
 use super::bits::{Asked, Bits, TRUSTED, TRUSTED_BY_SCAN};
 use super::graph::Ranker;
 use super::measure::Measure;
-use crate::distance::{self, ByteKernel, Line, QueryLine};
+use crate::distance::{self, ByteKernel, Line, Pages, QueryLine};
 use crate::types::{Distance, Quantization};
 
 /// Share of the sampled values that are not cut off.
@@ -21,7 +21,7 @@ const LARGEST: f32 = 127.0;
 /// Bytes of the rows `0..covered`.
 #[derive(Debug)]
 pub(super) struct Quantised {
-    lines: Vec<Line>,
+    lines: Pages<Line>,
     lines_per_row: usize,
     /// A byte's worth.
     step: f32,
@@ -65,7 +65,7 @@ impl Quantised {
         };
         let lines_per_row = rows.size().div_ceil(Line::WIDTH);
         let Sampled { step, mean_squared_norm, noise } = Sampled::of(rows);
-        let mut lines = distance::huge_vec(covered * lines_per_row);
+        let mut lines = Pages::huge(covered * lines_per_row);
         lines.resize(covered * lines_per_row, Line::ZERO);
         for (number, chunk) in rows.before(covered).iter().enumerate() {
             for i in 0..chunk.len() {
@@ -93,7 +93,7 @@ impl Quantised {
     /// Leaves the bytes behind where there are bits, which everything is ranked by from now on.
     pub(super) fn into_bits(mut self) -> Self {
         if self.bits.is_some() {
-            self.lines = Vec::new();
+            self.lines = Pages::default();
         }
         self
     }

@@ -74,6 +74,28 @@ fn the_same_picture_sent_twice_is_one_point() {
     assert_eq!(server.count("c"), 2);
 }
 
+/// A JPEG is scaled down while it is decoded, a PNG is not.
+#[test]
+fn a_large_photo_has_the_vector_of_its_pixels() {
+    let server = Server::start();
+    server.put("/collections/c", &json!({})).ok();
+    let small = image::load_from_memory(&sample(samples()[0]["file"].as_str().unwrap())).unwrap();
+    let large = small.resize(2_400, 2_400, image::imageops::FilterType::CatmullRom);
+    let file = |format: image::ImageFormat| {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        large.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    };
+    let ids = ("ids", None, b"[1, 2]".to_vec());
+    let (jpeg, png) = (file(image::ImageFormat::Jpeg), file(image::ImageFormat::Png));
+    upload(&server, &[ids, ("image", Some("a.jpg"), jpeg.clone()), ("image", Some("a.png"), png)]);
+    let query = json!({"query": {"image": base64(&jpeg)}, "limit": 2});
+    let points = server.post("/collections/c/points/query", &query).ok()["points"].clone();
+    let scores = [0, 1].map(|i| (points[i]["id"].as_u64().unwrap(), points[i]["score"].as_f64().unwrap()));
+    assert!(scores[0].0 == 1 && scores[0].1 > 0.9999, "{points}");
+    assert!(scores[1].1 > 0.998, "{points}");
+}
+
 #[test]
 fn hundreds_of_pictures_in_one_upload_are_found_by_text_and_by_picture() {
     let server = Server::start();
