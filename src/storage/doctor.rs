@@ -172,20 +172,26 @@ fn examine_one(
     examined.name = Some(manifest.name.to_string());
     let id =
         LogId { salt: manifest.salt, generation: manifest.generation, first_segment: manifest.first_segment };
-    let moves = recovery::misplaced(&log_dir, id)?;
+    let standing = recovery::standing(&log_dir, id)?;
+    let moves = recovery::misplaced(&standing, id)?;
+    examined.segments = standing.len();
     let mut segments = Vec::new();
-    for number in numbers {
+    for one in standing {
+        let number = one.number;
+        if one.is_on_its_way() {
+            findings.push(format!("segment {number} was being renamed when the process ended"));
+        }
         // Where a repair would put it.
         let place = moves.iter().find(|(from, _)| *from == number).map_or(number, |(_, to)| *to);
         if place != number {
             findings.push(format!("segment {number} is segment {place} of the log"));
         }
-        let header = recovery::header_of(&log_dir, number)?;
+        let header = recovery::header_in(&one.path)?;
         let is_newer = header.is_some_and(|h| h.salt == id.salt && h.generation > id.generation);
         if place < id.first_segment || is_newer {
             findings.push(format!("segment {number} is left over from a compaction"));
         } else {
-            segments.push(Arc::new(Segment::open_at(&segment::path(&log_dir, number), place)?));
+            segments.push(Arc::new(Segment::open_at(&one.path, place)?));
         }
     }
     segments.sort_by_key(|segment| segment.number);

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -156,34 +156,77 @@ fn read_header(log_dir: &Path, number: u32) -> Result<Option<Header>> {
 }
 
 /// The header within the file of segment `number`, whichever it is.
-pub(super) fn header_of(log_dir: &Path, number: u32) -> Result<Option<Header>> {
-    read_at(&segment::path(log_dir, number))
+fn header_of(log_dir: &Path, number: u32) -> Result<Option<Header>> {
+    header_in(&segment::path(log_dir, number))
 }
 
-fn read_at(path: &Path) -> Result<Option<Header>> {
+/// The header within a file.
+pub(super) fn header_in(path: &Path) -> Result<Option<Header>> {
     let mut bytes = Vec::with_capacity(HEADER);
     let read = File::open(path).and_then(|file| file.take(HEADER as u64).read_to_end(&mut bytes));
     read.map_err(|error| durable::at(path, &error))?;
     Ok(Header::decode(&bytes))
 }
 
+/// A segment's file.
+#[derive(Debug)]
+pub(super) struct Standing {
+    /// The number that it stands under.
+    pub(super) number: u32,
+    /// Where it lies.
+    pub(super) path: PathBuf,
+}
+
+impl Standing {
+    /// Whether it was on its way to another number when the power went.
+    pub(super) fn is_on_its_way(&self) -> bool {
+        self.path.extension().is_some_and(|extension| extension == MOVED)
+    }
+}
+
+/// A segment on its way from one number to another.
+const MOVED: &str = "moved";
+
+/// The files of all segments by the numbers that they stand under. One that is on its way counts as back where it
+/// stood, or as at its own number if that place is taken.
+pub(super) fn standing(log_dir: &Path, id: LogId) -> Result<Vec<Standing>> {
+    let at_place = |number| Standing { number, path: segment::path(log_dir, number) };
+    let mut all: Vec<Standing> = segment::numbers(log_dir)?.into_iter().map(at_place).collect();
+    let paths = durable::names(log_dir)?.into_iter().map(|name| log_dir.join(name));
+    for path in paths {
+        let one = Standing { number: 0, path };
+        if one.is_on_its_way() {
+            let own = header_in(&one.path)?.filter(|header| is_of(header, id)).map(|header| header.number);
+            let stood = one.path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+            let is_free = |number: &u32| all.iter().all(|other| other.number != *number);
+            if let Some(number) = [stood, own].into_iter().flatten().find(is_free) {
+                all.push(Standing { number, ..one });
+            }
+        }
+    }
+    all.sort_by_key(|one| one.number);
+    Ok(all)
+}
+
 /// Segments that stand under another's number, each with its own; and those that nobody can tell the number of and that
 /// stand in the way, each with the number that becomes free.
-pub(super) fn misplaced(log_dir: &Path, id: LogId) -> Result<Vec<(u32, u32)>> {
+pub(super) fn misplaced(standing: &[Standing], id: LogId) -> Result<Vec<(u32, u32)>> {
+    let headers = standing.iter().map(|one| Ok((one.number, header_in(&one.path)?)));
+    let headers: Vec<(u32, Option<Header>)> = headers.collect::<Result<_>>()?;
+    let at = |place: u32| headers.iter().find(|(number, _)| *number == place);
     let mut moves: Vec<(u32, u32)> = Vec::new();
-    for number in segment::numbers(log_dir)? {
-        let header = header_of(log_dir, number)?.filter(|h| is_of(h, id) && h.number != number);
-        let Some(header) = header else { continue };
-        let there = header_of_if_any(log_dir, header.number)?;
+    for (number, header) in &headers {
+        let Some(header) = header.as_ref().filter(|h| is_of(h, id) && h.number != *number) else { continue };
+        let there = at(header.number).and_then(|(_, there)| there.as_ref());
         let is_first = moves.iter().all(|(_, to)| *to != header.number);
-        if is_first && there.is_none_or(|there| there.number == number) {
-            moves.push((number, header.number));
+        if is_first && there.is_none_or(|there| there.number == *number) {
+            moves.push((*number, header.number));
         }
     }
     let in_the_way: Vec<u32> = moves
         .iter()
         .map(|(_, to)| *to)
-        .filter(|to| segment::path(log_dir, *to).exists() && !moves.iter().any(|(from, _)| from == to))
+        .filter(|to| at(*to).is_some() && !moves.iter().any(|(from, _)| from == to))
         .collect();
     for number in in_the_way {
         let mut free = number;
@@ -200,42 +243,26 @@ fn is_of(header: &Header, id: LogId) -> bool {
     (header.salt, header.generation) == (id.salt, id.generation)
 }
 
-fn header_of_if_any(log_dir: &Path, number: u32) -> Result<Option<Header>> {
-    if segment::path(log_dir, number).exists() { header_of(log_dir, number) } else { Ok(None) }
-}
-
 /// Renames segments that stand under each other's numbers.
 fn put_back(log_dir: &Path, id: LogId) -> Result<()> {
-    take_up(log_dir, id)?;
-    let moves: Vec<_> = misplaced(log_dir, id)?
+    let standing = standing(log_dir, id)?;
+    let moves = misplaced(&standing, id)?;
+    let rename = |from: &Path, to: &Path| fs::rename(from, to).map_err(|error| durable::at(from, &error));
+    for one in standing.iter().filter(|one| one.is_on_its_way()) {
+        rename(&one.path, &segment::path(log_dir, one.number))?;
+    }
+    let moves: Vec<_> = moves
         .into_iter()
         .map(|(from, to)| (segment::path(log_dir, from), segment::path(log_dir, to)))
         .collect();
     for (from, _) in &moves {
-        fs::rename(from, from.with_extension(MOVED)).map_err(|error| durable::at(from, &error))?;
+        rename(from, &from.with_extension(MOVED))?;
     }
     for (from, to) in &moves {
         tracing::warn!("{} is put back as {}", from.display(), to.display());
-        fs::rename(from.with_extension(MOVED), to).map_err(|error| durable::at(to, &error))?;
+        rename(&from.with_extension(MOVED), to)?;
     }
     if moves.is_empty() { Ok(()) } else { durable::sync_dir(log_dir) }
-}
-
-/// A segment on its way from one number to another.
-const MOVED: &str = "moved";
-
-/// Segments that were on their way when the power went: back to where they stood, or to their own number if that is taken.
-fn take_up(log_dir: &Path, id: LogId) -> Result<()> {
-    let paths = durable::names(log_dir)?.into_iter().map(|name| log_dir.join(name));
-    for path in paths.filter(|path| path.extension().is_some_and(|extension| extension == MOVED)) {
-        let own = read_at(&path)?.filter(|header| is_of(header, id));
-        let own = own.map(|header| segment::path(log_dir, header.number));
-        let places = [Some(path.with_extension("seg")), own];
-        if let Some(to) = places.into_iter().flatten().find(|place| !place.exists()) {
-            fs::rename(&path, &to).map_err(|error| durable::at(&to, &error))?;
-        }
-    }
-    Ok(())
 }
 
 /// False where the log is another one than the manifest says: the manifest of another collection

@@ -160,6 +160,33 @@ fn a_segment_that_is_put_back_takes_the_place_of_one_that_nobody_can_read_and_no
 }
 
 #[test]
+fn segments_that_were_being_renamed_when_the_power_went_are_no_loss_and_the_doctor_says_so() {
+    let seed = seed("doctor, on the way");
+    let (sources, model) = (Sources::new(seed), after(seed, CHANGES).0);
+    let image = scratch();
+    copy_dir(&sources.killed, image.path());
+    let all = segments(image.path());
+    let ((first, one), (second, two)) = (&all[0], &all[2]);
+    // They stood under each other's numbers, both are on their way, and nothing but they knows what they hold.
+    fs::write(first.with_extension("moved"), two).unwrap();
+    fs::write(second.with_extension("moved"), one).unwrap();
+    [first, second].into_iter().for_each(|path| fs::remove_file(path).unwrap());
+    for path in files(image.path()).into_iter().filter(|path| path.extension().is_some_and(|e| e == "par")) {
+        fs::remove_file(path).unwrap();
+    }
+    fs::remove_dir_all(image.path().join("view")).unwrap();
+    let diagnosis = examine(image.path()).unwrap();
+    let examined = &diagnosis.collections[0];
+    assert_eq!((examined.outlook, examined.segments), (Outlook::Heals, all.len()), "{examined:?}");
+    let said = examined.findings.join("; ");
+    assert!(said.contains("being renamed") && examined.lost.is_empty(), "{examined:?}");
+    repair(image.path(), options()).unwrap();
+    assert!(examine(image.path()).unwrap().is_whole());
+    let store = Store::open(image.path(), options()).unwrap();
+    assert!(holds(&contents(&volume(&store).unwrap()), &model));
+}
+
+#[test]
 fn what_a_repair_could_not_heal_still_heals_when_one_damaged_file_is_brought_back() {
     let seed = seed("doctor, brought back");
     let sources = Sources::new(seed);
