@@ -260,6 +260,17 @@ mod tests {
                 decoded_bytes(&bytes[..cut], &Limits::default()); // no panic
             }
         }
+        // Progressive, colours at half the resolution: 1.5 samples a pixel, two coefficients kept for each.
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/pictures");
+        let mut bytes = std::fs::read(format!("{folder}/progressive.jpg")).unwrap();
+        assert_eq!(decoded_bytes(&bytes, &Limits::default()), 140 * 100 * (3 + 2 * 2 * 2));
+        // Sampling factors of 0, no components, as many as there may be.
+        let frame = bytes.windows(2).position(|pair| pair == [0xFF, 0xC2]).unwrap();
+        for (at, value) in [(11, 0), (14, 0), (17, 0), (9, 0), (9, 255)] {
+            bytes[frame + at] = value;
+            decoded_bytes(&bytes, &Limits::default()); // no panic
+            assert!(super::super::decode(&bytes, &Limits::default()).is_err(), "{at}");
+        }
         let mut grey = Vec::new();
         let deep = image::ImageBuffer::<image::LumaA<u16>, _>::new(10, 10);
         image::DynamicImage::ImageLumaA16(deep).write_to(&mut std::io::Cursor::new(&mut grey), Png).unwrap();

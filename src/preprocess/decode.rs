@@ -63,7 +63,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
 }
 
 /// The same, but a large JPEG may come scaled down by 2, 4 or 8 as long as it stays `enough`, which takes a
-/// fraction of the time (half of it; with the cargo feature `libjpeg` a third). Limits count the pixels of the
+/// fraction of the time (two thirds or less; with the cargo feature `libjpeg` a third). Limits count the pixels of the
 /// file.
 ///
 /// # Errors

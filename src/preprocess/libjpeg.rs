@@ -35,16 +35,8 @@ pub(super) fn decode(bytes: &[u8], enough: Option<Enough>) -> Option<RgbImage> {
 
 #[cfg(test)]
 mod tests {
-    use image::codecs::jpeg::JpegEncoder;
-
+    use super::super::reduced::tests::file;
     use super::*;
-
-    fn file(width: u32, height: u32) -> Vec<u8> {
-        let picture = RgbImage::from_fn(width, height, |x, y| image::Rgb([(x / 3) as u8, (y / 2) as u8, 90]));
-        let mut bytes = Vec::new();
-        JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(&picture).unwrap();
-        bytes
-    }
 
     #[test]
     fn a_picture_comes_at_the_smallest_scale_that_leaves_enough() {

@@ -29,7 +29,7 @@ pub(super) fn decode(bytes: &[u8], enough: Enough) -> Option<RgbImage> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use image::Pixel;
     use image::codecs::jpeg::JpegEncoder;
     use image::imageops::crop_imm;
@@ -37,7 +37,8 @@ mod tests {
 
     use super::*;
 
-    fn file(width: u32, height: u32) -> Vec<u8> {
+    /// A JPEG of even shades, told from each other at every scale.
+    pub fn file(width: u32, height: u32) -> Vec<u8> {
         let picture = RgbImage::from_fn(width, height, |x, y| image::Rgb([(x / 3) as u8, (y / 2) as u8, 90]));
         let mut bytes = Vec::new();
         JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(&picture).unwrap();
