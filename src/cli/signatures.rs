@@ -228,11 +228,19 @@ pub fn enrol(args: &EnrolArgs) -> anyhow::Result<ExitCode> {
     Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// The server's words with each `samples[i]` called by its file.
+/// The server's words with each `samples[i]` called by its file. A file may itself be named like that.
 fn by_file(text: &str, files: &[PathBuf]) -> String {
-    files.iter().enumerate().fold(text.to_owned(), |text, (i, file)| {
-        text.replace(&format!("samples[{i}]"), &file.display().to_string())
-    })
+    let mut parts = text.split("samples[");
+    let mut named = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let sample =
+            part.split_once(']').and_then(|(i, rest)| Some((files.get(i.parse::<usize>().ok()?)?, rest)));
+        match sample {
+            Some((file, rest)) => named.extend([&file.display().to_string(), rest]),
+            None => named.extend(["samples[", part]),
+        }
+    }
+    named
 }
 
 /// `lookalike verify`.
@@ -400,4 +408,20 @@ fn escaped(text: &str) -> String {
         other => format!("%{other:02X}"),
     };
     text.bytes().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_called_by_their_files_whatever_those_are_called() {
+        let files = ["samples[1].png", "b.png"].map(PathBuf::from);
+        let text =
+            "samples[0]: blank; samples[1]: as samples[0]; samples[2], samples[x] and samples[ are none";
+        let named =
+            "samples[1].png: blank; b.png: as samples[1].png; samples[2], samples[x] and samples[ are none";
+        assert_eq!(by_file(text, &files), named);
+        assert_eq!(by_file("no subject", &files), "no subject");
+    }
 }

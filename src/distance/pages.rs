@@ -1,6 +1,6 @@
 //! Large arrays and the system's pages. What is read at random places lies on pages of 2 MiB: with those of
 //! 4 KiB nearly every read also misses the table of pages. What is dropped to make room gives its pages back
-//! at once, whatever the allocator would keep. On Linux; elsewhere nothing is done.
+//! at once, whatever the allocator would keep. On Linux; elsewhere (and under Miri) nothing is done.
 
 use std::ops::{Deref, DerefMut};
 
@@ -18,15 +18,16 @@ impl<T> Pages<T> {
     /// With room for `capacity` elements, on huge pages where that is possible and worth it. It must not
     /// grow beyond it.
     pub fn huge(capacity: usize) -> Self {
+        #[allow(unused_mut)] // where there is nothing to advise
         let mut pages = Self(Vec::with_capacity(capacity));
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", not(miri)))]
         pages.advise_huge(libc::MADV_HUGEPAGE);
         pages
     }
 
     /// Of the room for elements, none of which there may be yet or any more, the pages of so many bytes:
     /// where they begin, and their length.
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(miri)))]
     fn spare(&mut self, page: usize) -> (*mut libc::c_void, usize) {
         let spare = self.0.spare_capacity_mut();
         let bytes = size_of_val(spare);
@@ -37,7 +38,7 @@ impl<T> Pages<T> {
 
     /// Only whole huge pages: of one that is shared with others all would be resident. To be taken back
     /// before the memory is anyone else's.
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(miri)))]
     fn advise_huge(&mut self, advice: libc::c_int) {
         /// Below it small pages do as well.
         const WORTH_IT: usize = 4 << 20;
@@ -66,7 +67,7 @@ impl<T> DerefMut for Pages<T> {
 
 impl<T> Drop for Pages<T> {
     fn drop(&mut self) {
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", not(miri)))]
         {
             /// Smaller ones are used again soon.
             const WORTH_IT: usize = 64 << 10;
@@ -91,7 +92,8 @@ mod tests {
     #[test]
     fn elements_come_and_go_and_their_neighbours_stay() {
         let mut kept = Vec::new();
-        for n in [0usize, 100, 20_000, 70_001, 3_000_001, 20_000] {
+        let part = if cfg!(miri) { 1000 } else { 1 }; // there an instruction takes some hundred
+        for n in [0usize, 100, 20_000, 70_001, 3_000_001, 20_000].map(|n| n / part) {
             kept.push(vec![n as u8 | 1; n + 3]);
             for mut floats in [Pages::default(), Pages::huge(n)] {
                 floats.extend((0..n).map(|i| i as f32));
@@ -103,7 +105,7 @@ mod tests {
     }
 
     /// Where the system has huge pages for those who ask.
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(miri)))]
     #[test]
     fn memory_that_was_on_huge_pages_takes_them_no_more_when_it_is_free() {
         let is_advised = |address: usize| {

@@ -514,7 +514,11 @@ impl Shared {
     }
 
     pub(super) fn damaged(&self, id: PointId) -> Error {
-        Error::Corrupted(format!("point {id} of collection `{}` fails its checksum", self.name))
+        Error::Corrupted(format!(
+            "point {id} of collection `{}` is damaged: what is stored of it fails its checksum or is lost; `lookalike \
+             doctor` says more",
+            self.name
+        ))
     }
 
     pub(super) fn read<T>(
