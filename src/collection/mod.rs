@@ -156,10 +156,8 @@ impl Collection {
     /// `Corrupted` where a stored point does not fit the configuration; those of storage.
     pub fn open(volume: Arc<Volume>) -> Result<Self> {
         let config = volume.config();
-        let quantization = config.quantization();
         let index = |(name, params): (&VectorName, &VectorParams)| {
-            let quantization = params.quantization.clone().or_else(|| quantization.clone());
-            (name.clone(), Index::new(&VectorParams { quantization, ..params.clone() }, config.hnsw))
+            (name.clone(), Index::new(&config.resolved(params), config.hnsw))
         };
         let mut state = State::default();
         let mut indexes = BTreeMap::new();

@@ -182,8 +182,8 @@ impl Collection {
     }
 
     /// Changes the configuration apart from the vectors' sizes and distances and the payload
-    /// indexes, which stay as they are. A graph's new parameters are used when the collection
-    /// is opened next.
+    /// indexes, which stay as they are. Where a graph's parameters or what it is walked by change, it is
+    /// built anew in the background; where vectors are held (`on_disk`) changes when the collection is opened next.
     ///
     /// # Errors
     /// That of `edit`; `Validation` where a value is out of range; those of the volume's commit.
@@ -205,7 +205,13 @@ impl Collection {
             ));
         }
         config.validate()?;
-        self.volume.commit(Change::Configure(config))
+        let version = self.volume.commit(Change::Configure(config.clone()))?;
+        for (name, params) in &config.vectors {
+            if let Some(index) = self.memory.indexes.get(name) {
+                index.retune(&config.resolved(params), config.hnsw);
+            }
+        }
+        Ok(version)
     }
 }
 

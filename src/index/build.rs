@@ -1,4 +1,4 @@
-//! The background thread that builds, extends and compacts. One at a time works in the process;
+//! The background thread that builds, extends, rebuilds and compacts. One at a time works in the process;
 //! searches go on with what there is, and are exact for what the graph does not hold yet.
 //!
 //! Order of a change: everything is prepared aside, then put in place in one step under the
@@ -17,7 +17,7 @@ use super::hnsw;
 use super::measure::Measure;
 use super::originals;
 use super::quantised::Quantised;
-use super::state::{State, Work};
+use super::state::{State, Tuning, Work};
 use crate::allocator;
 use crate::error::{Error, Result};
 
@@ -54,20 +54,21 @@ fn run(shared: &Arc<Shared>) {
 
 fn build(shared: &Arc<Shared>) {
     loop {
-        let (work, rows) = {
+        let (work, rows, tuning) = {
             // `building` is cleared under the same lock that sees there is nothing to do, so an
             // insert either finds it set and its row seen, or starts the next thread.
             let mut state = shared.state.write();
-            let work = state.work(shared.hnsw.full_scan_threshold);
+            let work = state.work();
             if work == Work::Nothing || shared.stopped.load(Ordering::Relaxed) {
                 state.building = false;
                 return;
             }
-            (work, state.sealed.clone())
+            (work, state.sealed.clone(), state.tuning)
         };
         let done = match work {
-            Work::Compact => compact(shared, &rows),
-            Work::Extend => extend(shared, &rows),
+            Work::Compact => compact(shared, &rows, tuning),
+            Work::Rebuild => rebuild(shared, &rows, tuning),
+            Work::Extend => extend(shared, &rows, tuning),
             Work::Nothing => Ok(()),
         };
         if let Err(error) = done {
@@ -78,20 +79,24 @@ fn build(shared: &Arc<Shared>) {
     }
 }
 
-/// Puts a graph in place: what it covers need not be held.
-pub(super) fn put(state: &mut State, graph: Option<Arc<Graph>>) {
-    state.graph = graph;
-    state.may_shed = true;
-}
-
 fn fail(state: &mut State) {
     state.building = false;
     state.failed_at = Some(state.live + state.dead);
 }
 
+/// Builds the graph of `rows` anew; the old one is searched until then.
+fn rebuild(shared: &Arc<Shared>, rows: &Rows, tuning: Tuning) -> Result<()> {
+    let graph = grown(shared, rows, rows.end(), None, tuning)?;
+    if !shared.stopped.load(Ordering::Relaxed) {
+        shared.state.write().put(graph.map(Arc::new), tuning);
+        originals::shed_if_due(shared);
+    }
+    Ok(())
+}
+
 /// Brings the graph up to the end of `rows`, putting it in place each time it has doubled.
-fn extend(shared: &Arc<Shared>, rows: &Rows) -> Result<()> {
-    let first_stop = shared.hnsw.full_scan_threshold.max(4_096);
+fn extend(shared: &Arc<Shared>, rows: &Rows, tuning: Tuning) -> Result<()> {
+    let first_stop = tuning.hnsw.full_scan_threshold.max(4_096);
     loop {
         let old = shared.state.read().graph.clone();
         let covered = old.as_ref().map_or(0, |graph| graph.covered());
@@ -101,9 +106,9 @@ fn extend(shared: &Arc<Shared>, rows: &Rows) -> Result<()> {
         let until = (covered * 2).max(first_stop);
         // Whole chunks: what is behind the graph is scanned by chunks.
         let until = until.next_multiple_of(rows.chunk_rows()).min(rows.end());
-        let Some(graph) = grown(shared, rows, until, old.as_deref())? else { return Ok(()) };
+        let Some(graph) = grown(shared, rows, until, old.as_deref(), tuning)? else { return Ok(()) };
         tracing::debug!(rows = graph.covered(), loose = graph.loose().len(), "graph in place");
-        put(&mut shared.state.write(), Some(Arc::new(graph)));
+        shared.state.write().put(Some(Arc::new(graph)), tuning);
         originals::shed_if_due(shared);
     }
 }
@@ -117,12 +122,19 @@ fn threads(asked: usize) -> usize {
 
 /// The graph of the live rows `0..until`, from `old` where there is one; `None` where the index is
 /// dropped meanwhile.
-fn grown(shared: &Shared, rows: &Rows, until: usize, old: Option<&Graph>) -> Result<Option<Graph>> {
+fn grown(
+    shared: &Shared,
+    rows: &Rows,
+    until: usize,
+    old: Option<&Graph>,
+    tuning: Tuning,
+) -> Result<Option<Graph>> {
+    let Tuning { hnsw, quantization } = tuning;
     let work = || {
-        let (m, ef) = (shared.hnsw.m.clamp(4, 64), shared.hnsw.ef_construct.clamp(4, 2_000));
+        let (m, ef) = (tuning.m(), hnsw.ef_construct.clamp(4, 2_000));
         let measure = Measure::new(rows, shared.distance);
         let growth = Growth { rows, measure, m, ef, stop: &shared.stopped };
-        let bytes = Quantised::of(rows, until, shared.distance, &measure, shared.quantization);
+        let bytes = Quantised::of(rows, until, shared.distance, &measure, quantization);
         let alive = |row: &u32| {
             let (chunk, place) = rows.locate(*row);
             place < chunk.len() && !chunk.is_deleted(place)
@@ -133,7 +145,7 @@ fn grown(shared: &Shared, rows: &Rows, until: usize, old: Option<&Graph>) -> Res
             if sample.is_empty() {
                 sample.extend(all().next());
             }
-            hnsw::build(rows, &sample, measure, shared.hnsw, &shared.stopped)
+            hnsw::build(rows, &sample, measure, hnsw, &shared.stopped)
         };
         if all().next().is_none() {
             return Ok(None);
@@ -158,10 +170,10 @@ fn grown(shared: &Shared, rows: &Rows, until: usize, old: Option<&Graph>) -> Res
             let again = POLISH_EF.saturating_sub(ef).max(ef / 2).max(2 * m);
             graph = growth.polished(graph, again).with_polish();
         }
-        Ok((!shared.stopped.load(Ordering::Relaxed)).then(|| graph.finished(&[], shared.quantization)))
+        Ok((!shared.stopped.load(Ordering::Relaxed)).then(|| graph.finished(&[], quantization)))
     };
     rayon::ThreadPoolBuilder::new()
-        .num_threads(threads(shared.hnsw.max_indexing_threads))
+        .num_threads(threads(hnsw.max_indexing_threads))
         .thread_name(|i| format!("graph-{i}"))
         // Scoped threads are waited for: what they held free is free for all when it is given back.
         .build_scoped(|thread| thread.run(), |pool| pool.install(work))
@@ -177,13 +189,13 @@ fn is_sampled(row: u32, m: usize) -> bool {
 }
 
 /// Copies the live rows of `rows` together and puts them in its place.
-fn compact(shared: &Arc<Shared>, rows: &Rows) -> Result<()> {
+fn compact(shared: &Arc<Shared>, rows: &Rows, tuning: Tuning) -> Result<()> {
     let originals = shared.originals.get().map(|originals| &**originals);
     let fewer = rows.compacted(originals);
     let live: usize = fewer.chunks().iter().map(|chunk| chunk.len()).sum();
     let mut graph = None;
-    if live > shared.hnsw.full_scan_threshold {
-        match grown(shared, &fewer, fewer.end(), None)? {
+    if live > tuning.hnsw.full_scan_threshold {
+        match grown(shared, &fewer, fewer.end(), None, tuning)? {
             None => return Ok(()), // stopped
             Some(built) => graph = Some(Arc::new(built)),
         }
@@ -210,7 +222,7 @@ fn compact(shared: &Arc<Shared>, rows: &Rows) -> Result<()> {
     state.sealed = fewer.followed_by(&state.sealed, rows.chunks().len());
     state.held = state.sealed.chunks().iter().filter(|chunk| chunk.stored_at().is_none()).count();
     state.held_in_vain = 0;
-    put(&mut state, graph);
+    state.put(graph, tuning);
     drop(state);
     originals::shed_if_due(shared);
     Ok(())

@@ -78,10 +78,15 @@ pub(super) struct Graph {
 }
 
 impl Graph {
+    /// Most neighbours on the lowest layer of a graph for so many: whole lines of them.
+    pub(super) fn width_for(neighbours: usize) -> usize {
+        neighbours.max(1).next_multiple_of(Links::WIDTH)
+    }
+
     /// The upper layers, whose rows have on the lowest layer the neighbours that they have among
-    /// each other. `width` is the most neighbours there.
+    /// each other. `width` is the most neighbours there, at least.
     pub(super) fn new(covered: usize, width: usize, sampled: Sampled, bytes: Option<Quantised>) -> Self {
-        let lines_per_row = width.div_ceil(Links::WIDTH).max(1);
+        let lines_per_row = Self::width_for(width) / Links::WIDTH;
         let mut links = Pages::huge(covered * lines_per_row);
         links.resize(covered * lines_per_row, Links([NONE; Links::WIDTH]));
         let mut graph = Self {

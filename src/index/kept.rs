@@ -1,6 +1,7 @@
 //! A graph as it can be kept outside the process: by slots, without vectors. Taking one back
 //! trusts nothing of it: neighbours that are not there are left out, rows that it does not know
-//! are searched one by one, and one that knows too little is not taken.
+//! are searched one by one, and one that knows too little or was built for a larger or
+//! smaller `m` is not taken.
 
 use std::sync::Arc;
 
@@ -12,9 +13,8 @@ use super::{Index, build, originals};
 
 /// Of so many rows in the graph's range at most one may be unknown to it.
 const UNKNOWN_PART: usize = 5;
-/// Layers that a graph can have, and neighbours of a row on one.
+/// Layers that a graph can have.
 const MAX_LAYERS: usize = 16;
-const MAX_WIDTH: usize = 1024;
 
 /// A graph, by slots.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,11 +78,11 @@ impl Index {
     /// whether it was taken.
     pub fn adopt(&self, kept: KeptGraph) -> bool {
         // Chunks are only added while builds are held: what is worked out here stays right.
-        let (rows, has_one) = {
+        let (rows, has_one, tuning) = {
             let state = self.shared.state.read();
-            (state.sealed.clone(), state.graph.is_some())
+            (state.sealed.clone(), state.graph.is_some(), state.tuning)
         };
-        if has_one || !(1..=MAX_WIDTH).contains(&kept.width) {
+        if has_one || kept.width != Graph::width_for(2 * tuning.m()) {
             return false;
         }
         let shift = rows.chunk_rows().ilog2();
@@ -121,7 +121,7 @@ impl Index {
             layers: layers.iter().take(MAX_LAYERS).map(as_rows).collect(),
         });
         let measure = Measure::new(&rows, self.shared.distance);
-        let quantization = self.shared.quantization;
+        let quantization = tuning.quantization;
         let bytes = Quantised::of(&rows, covered, self.shared.distance, &measure, quantization);
         let graph =
             Graph::kept(covered, kept.width, entry, made.collect(), bytes).finished(&others, quantization);
@@ -129,7 +129,7 @@ impl Index {
         let mut state = self.shared.state.write();
         let is_wanted = state.graph.is_none();
         if is_wanted {
-            build::put(&mut state, Some(Arc::new(graph)));
+            state.put(Some(Arc::new(graph)), tuning);
         }
         is_wanted
     }

@@ -34,9 +34,7 @@ use roaring::RoaringBitmap;
 
 use crate::distance::{self, Kernel};
 use crate::error::{Error, Result};
-use crate::types::{
-    Datatype, Distance, HnswParams, Quantization, QuantizationConfig, VectorParams, check_vector,
-};
+use crate::types::{Datatype, Distance, HnswParams, VectorParams, check_vector};
 use arena::Rows;
 use graph::{Graph, Ranker};
 pub use kept::KeptGraph;
@@ -47,7 +45,7 @@ use quantised::Quantised;
 use reach::Stop;
 use scan::{Probe, Scored, scan_chunk, scan_chunks};
 use scan_bytes::scan_bytes;
-use state::{State, Work};
+use state::{State, Tuning, Work};
 
 /// Most hits of one search (a page of 10,000 behind an offset of as many, and some to leave
 /// out): what is kept while searching is held in memory.
@@ -137,8 +135,6 @@ struct Shared {
     distance: Distance,
     datatype: Datatype,
     kernel: Kernel,
-    hnsw: HnswParams,
-    quantization: Quantization,
     state: RwLock<State>,
     /// Set when the index is dropped: the background thread ends at its next batch.
     stopped: AtomicBool,
@@ -156,14 +152,25 @@ impl Index {
             distance: params.distance,
             datatype: params.datatype,
             kernel: distance::kernel(params.distance),
-            hnsw: params.hnsw.unwrap_or(hnsw),
-            quantization: params.quantization.as_ref().map(QuantizationConfig::kind).unwrap_or_default(),
-            state: RwLock::new(State::new(params.size)),
+            state: RwLock::new(State::new(params.size, Tuning::of(params, hnsw))),
             stopped: AtomicBool::new(false),
             on_graph: OnceLock::new(),
             originals: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Other parameters for the graph and its bytes, as in [`Index::new`]. Where they make another graph, it is
+    /// built in the background; searches go on with the one that there is.
+    pub fn retune(&self, params: &VectorParams, hnsw: HnswParams) {
+        let start = {
+            let mut state = self.shared.state.write();
+            state.retune(Tuning::of(params, hnsw));
+            self.claim_build(&mut state)
+        };
+        if start {
+            build::start(&self.shared);
+        }
     }
 
     /// How vectors are compared.
@@ -236,7 +243,7 @@ impl Index {
 
     /// True where a background thread is to be started, which is then marked as started.
     fn claim_build(&self, state: &mut State) -> bool {
-        let wanted = !state.building && state.work(self.shared.hnsw.full_scan_threshold) != Work::Nothing;
+        let wanted = !state.building && state.work() != Work::Nothing;
         state.building |= wanted;
         wanted
     }
@@ -277,7 +284,7 @@ impl Index {
                     .as_ref()
                     .and_then(|graph| graph.bytes())
                     .is_some_and(Quantised::is_bits_alone),
-                full_scan_threshold: self.shared.hnsw.full_scan_threshold,
+                full_scan_threshold: state.tuning.hnsw.full_scan_threshold,
             };
             // Among deleted ones the last hit wanted stands farther behind.
             let among = search.limit.saturating_mul(state.live + state.dead) / state.live.max(1);

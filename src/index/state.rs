@@ -5,12 +5,45 @@ use std::sync::Arc;
 
 use super::arena::{Chunk, Moment, Rows};
 use super::graph::Graph;
+use crate::types::{HnswParams, Quantization, QuantizationConfig, VectorParams};
 
 /// Rows outside the graph that are never worth a build: a scan of them takes a fraction of a millisecond.
 const MAX_TAIL: usize = 4_096;
 
+/// How a graph is built, and when it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tuning {
+    pub(super) hnsw: HnswParams,
+    pub(super) quantization: Quantization,
+}
+
+impl Tuning {
+    /// `hnsw` applies where `params` has none of its own.
+    pub(super) fn of(params: &VectorParams, hnsw: HnswParams) -> Self {
+        Self {
+            hnsw: params.hnsw.unwrap_or(hnsw),
+            quantization: params.quantization.as_ref().map(QuantizationConfig::kind).unwrap_or_default(),
+        }
+    }
+
+    /// Neighbours of a row on a layer; twice as many on the lowest.
+    pub(super) fn m(&self) -> usize {
+        self.hnsw.m.clamp(4, 64)
+    }
+
+    /// True where it makes the graph that `other` makes.
+    fn builds_as(&self, other: &Self) -> bool {
+        let of = |tuning: &Self| (tuning.hnsw.m, tuning.hnsw.ef_construct, tuning.quantization);
+        of(self) == of(other)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct State {
+    /// As it is wanted now.
+    pub(super) tuning: Tuning,
+    /// As it was when the graph was begun.
+    built_by: Tuning,
     /// Full chunks.
     pub(super) sealed: Rows,
     /// The chunk that grows.
@@ -45,13 +78,17 @@ pub(super) enum Work {
     Nothing,
     /// Leave the deleted rows behind; build the graph anew if there was one.
     Compact,
+    /// Build the graph anew, as it is wanted now.
+    Rebuild,
     /// Bring the graph up to the sealed rows.
     Extend,
 }
 
 impl State {
-    pub(super) fn new(size: usize) -> Self {
+    pub(super) fn new(size: usize, tuning: Tuning) -> Self {
         Self {
+            tuning,
+            built_by: tuning,
             sealed: Rows::new(size),
             open: Chunk::with_room(Rows::new(size).chunk_rows()),
             graph: None,
@@ -65,6 +102,21 @@ impl State {
             may_shed: false,
             shedding: false,
             failed_at: None,
+        }
+    }
+
+    /// Puts a graph in place that was built as `tuning` says: what it covers need not be held.
+    pub(super) fn put(&mut self, graph: Option<Arc<Graph>>, tuning: Tuning) {
+        self.graph = graph;
+        self.built_by = tuning;
+        self.may_shed = true;
+    }
+
+    /// From now on graphs are built like this; the one that there is stays until then.
+    pub(super) fn retune(&mut self, tuning: Tuning) {
+        if self.tuning != tuning {
+            self.tuning = tuning;
+            self.failed_at = None;
         }
     }
 
@@ -100,7 +152,8 @@ impl State {
 
     /// What to do next. Deleted rows may be 30 %; the rows outside the graph may be as many as
     /// are scanned anyway, within reason, or 5 %.
-    pub(super) fn work(&self, threshold: usize) -> Work {
+    pub(super) fn work(&self) -> Work {
+        let threshold = self.tuning.hnsw.full_scan_threshold;
         let rows = self.live + self.dead;
         if self.failed_at.is_some_and(|failed_at| rows < failed_at.saturating_mul(2)) {
             return Work::Nothing;
@@ -110,6 +163,9 @@ impl State {
         }
         if self.live <= threshold {
             return Work::Nothing;
+        }
+        if self.graph.is_some() && !self.built_by.builds_as(&self.tuning) {
+            return Work::Rebuild;
         }
         let covered = self.graph.as_ref().map_or(0, |graph| graph.covered());
         let tail = self.sealed.end().saturating_sub(covered);

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
+use serde_json::json;
 
 use super::*;
+use crate::types::QuantizationConfig;
 
 /// A copy of everything an index should hold.
 struct Model {
@@ -415,5 +417,58 @@ fn a_filter_that_keeps_what_is_far_from_the_query_is_answered_in_full() {
             let hits = index.search(query, &Search { allow: Some(&farthest), ..Search::new(10) }).unwrap();
             assert_eq!(hits, exact, "{keep}");
         }
+    }
+}
+
+#[test]
+fn other_parameters_build_the_graph_anew_and_the_old_one_answers_until_then() {
+    let (index, vectors) = clustered(6_000, 96);
+    let tuned = |m: usize, quantization: serde_json::Value| VectorParams {
+        hnsw: Some(HnswParams { m, ..low_threshold(100) }),
+        quantization: QuantizationConfig::parse(&quantization).unwrap(),
+        ..config(96, Distance::Euclid)
+    };
+    let retune = |params: &VectorParams| index.retune(params, HnswParams::default());
+    let width = || index.keep().unwrap().width;
+    let by_bits = || index.shared.state.read().graph.as_ref().unwrap().bytes().unwrap().is_bits_alone();
+    let finds = || {
+        let query = &vectors[index.state().vectors / 7];
+        let exact = index.search(query, &Search { mode: Mode::Exact, ..Search::new(10) }).unwrap();
+        let hits = index.search(query, &Search::new(10)).unwrap();
+        hits.iter().filter(|hit| exact.contains(hit)).count()
+    };
+    assert_eq!((width(), by_bits()), (32, false));
+
+    let mut same = tuned(16, json!(null));
+    same.hnsw.as_mut().unwrap().max_indexing_threads = 1;
+    retune(&same);
+    assert!(!index.state().building, "the graph would be the same");
+
+    retune(&tuned(8, json!(null)));
+    assert!(index.state().building);
+    while index.state().building {
+        assert!(index.state().indexed_vectors > 4_000 && finds() >= 8);
+    }
+    assert_eq!((width(), by_bits()), (16, false));
+
+    // What is said during a build counts when it is done.
+    retune(&tuned(16, json!(null)));
+    retune(&tuned(24, json!({"binary": {}})));
+    wait_for_build(&index);
+    assert_eq!((width(), by_bits()), (48, true));
+    retune(&tuned(24, json!("Disabled")));
+    wait_for_build(&index);
+    assert_eq!((width(), by_bits(), finds()), (48, false, 10));
+
+    // So few are searched one by one, whatever the graph.
+    retune(&VectorParams { hnsw: Some(low_threshold(10_000)), ..config(96, Distance::Euclid) });
+    assert!(!index.state().building);
+
+    let kept = index.keep().unwrap();
+    for (m, is_taken) in [(16, false), (24, true)] {
+        let other = Index::new(&tuned(m, json!(null)), HnswParams::default());
+        other.hold_builds();
+        (0..).zip(&vectors).for_each(|(slot, vector)| other.insert(slot, vector).unwrap());
+        assert_eq!(other.adopt(kept.clone()), is_taken, "{m}");
     }
 }

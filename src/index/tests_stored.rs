@@ -10,6 +10,7 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use serde_json::json;
 
 use super::*;
+use crate::types::QuantizationConfig;
 
 /// A storage made of memory, in which vectors can be moved and damaged.
 #[derive(Default)]

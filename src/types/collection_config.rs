@@ -165,6 +165,15 @@ impl CollectionConfig {
         QuantizationConfig::parse(self.tuning.get("quantization_config")?).ok()?
     }
 
+    /// A vector's parameters with those of the collection where it names none of its own.
+    pub fn resolved(&self, params: &VectorParams) -> VectorParams {
+        VectorParams {
+            hnsw: params.hnsw.or(Some(self.hnsw)),
+            quantization: params.quantization.clone().or_else(|| self.quantization()),
+            ..params.clone()
+        }
+    }
+
     /// The templates that text queries are put into. What stood under their key before it had a
     /// meaning counts as none.
     pub fn text_templates(&self) -> Option<TextTemplates> {
@@ -188,6 +197,12 @@ impl CollectionConfig {
                 self.vectors.len()
             )));
         }
+        let graph = |place: &str, hnsw: &HnswParams| {
+            within(&format!("{place}hnsw_config.m"), hnsw.m, 4, 64)?;
+            within(&format!("{place}hnsw_config.ef_construct"), hnsw.ef_construct, 4, 2_000)?;
+            within(&format!("{place}hnsw_config.max_indexing_threads"), hnsw.max_indexing_threads, 0, 1_024)
+        };
+        graph("", &self.hnsw)?;
         for (name, params) in &self.vectors {
             let field = if name.is_empty() { "vectors".to_owned() } else { format!("vectors.{name}") };
             if name.len() > 64 {
@@ -199,12 +214,9 @@ impl CollectionConfig {
                     "{field}.model: a model's name has at most 256 bytes"
                 )));
             }
-        }
-        let all = std::iter::once(&self.hnsw).chain(self.vectors.values().filter_map(|v| v.hnsw.as_ref()));
-        for hnsw in all {
-            within("hnsw_config.m", hnsw.m, 4, 64)?;
-            within("hnsw_config.ef_construct", hnsw.ef_construct, 4, 2_000)?;
-            within("hnsw_config.max_indexing_threads", hnsw.max_indexing_threads, 0, 1_024)?;
+            if let Some(hnsw) = &params.hnsw {
+                graph(&format!("{field}."), hnsw)?;
+            }
         }
         for path in self.payload_indexes.keys() {
             JsonPath::parse(path).map_err(Error::InvalidInput)?;

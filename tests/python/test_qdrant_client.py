@@ -257,6 +257,24 @@ def test_random_operations_end_as_in_the_client_s_own_exact_implementation(clien
     assert [(r.id, r.payload) for r in pages[0]] == [(r.id, r.payload) for r in pages[1]]
 
 
+def test_a_collection_is_tuned_and_read_again(client):
+    size = models.VectorParams(size=8, distance=models.Distance.DOT)
+    client.create_collection("tuned", vectors_config={"a": size, "b": size}, quantization_config=models.BinaryQuantization(
+        binary=models.BinaryQuantizationConfig(always_ram=True)))
+    scalar = models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8))
+    assert client.update_collection(
+        "tuned", hnsw_config=models.HnswConfigDiff(m=24), quantization_config=models.Disabled.DISABLED,
+        vectors_config={"a": models.VectorParamsDiff(
+            hnsw_config=models.HnswConfigDiff(ef_construct=70), quantization_config=scalar, on_disk=True)})
+    config = client.get_collection("tuned").config
+    assert config.quantization_config is None and config.hnsw_config.m == 24
+    a, b = config.params.vectors["a"], config.params.vectors["b"]
+    assert (a.hnsw_config.m, a.hnsw_config.ef_construct, a.on_disk) == (24, 70, True)
+    assert a.quantization_config == scalar and b.quantization_config is None and b.hnsw_config is None
+    with pytest.raises(UnexpectedResponse, match="vectors.c: there is no such vector"):
+        client.update_collection("tuned", vectors_config={"c": models.VectorParamsDiff(on_disk=True)})
+
+
 def test_templates_in_the_metadata_are_put_around_text_queries(client):
     params = models.VectorParams(size=256, distance=models.Distance.COSINE)
     client.create_collection("worded", vectors_config=params, metadata={"owner": "me"})

@@ -61,6 +61,109 @@ fn a_collection_is_created_described_listed_and_removed() {
 }
 
 #[test]
+fn what_tunes_vectors_is_changed_and_kept_and_anything_else_of_them_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let mut server = Server::start_in(data.path(), &[]);
+    let vectors = json!({
+        "": {"size": 4, "distance": "Cosine", "datatype": "float16"},
+        "b": {"size": 2, "distance": "Dot", "hnsw_config": {"m": 8}},
+    });
+    let scalar = json!({"scalar": {"type": "int8"}});
+    server.put("/collections/c", &json!({"vectors": vectors, "quantization_config": scalar})).ok();
+    let patch = |server: &Server, path: &str, body: Value| {
+        server.send("PATCH", path, &[], body.to_string().as_bytes())
+    };
+    let binary = json!({"binary": {"always_ram": true}});
+    let body = json!({
+        "vectors": {
+            "": {"hnsw_config": {"ef_construct": 60}, "on_disk": false},
+            "b": {"hnsw_config": {"ef_construct": 70}, "quantization_config": binary},
+        },
+        "hnsw_config": {"m": 24},
+        "quantization_config": "Disabled",
+    });
+    patch(&server, "/collections/c", body).ok();
+    let mut said = Vec::new();
+    for _ in 0..2 {
+        let config = server.get("/collections/c").ok()["config"].clone();
+        assert_eq!((&config["quantization_config"], &config["hnsw_config"]["m"]), (&Value::Null, &json!(24)));
+        let of = |name: &str, path: &str| config["params"]["vectors"][name].pointer(path).cloned();
+        // What is not said of a vector is that of the collection, as it is then.
+        assert_eq!(of("", "/hnsw_config/m"), Some(json!(24)));
+        assert_eq!(of("", "/hnsw_config/ef_construct"), Some(json!(60)));
+        assert_eq!((of("", "/on_disk"), of("", "/datatype")), (Some(json!(false)), Some(json!("float16"))));
+        assert_eq!(of("b", "/hnsw_config/m"), Some(json!(8)));
+        assert_eq!(of("b", "/hnsw_config/ef_construct"), Some(json!(70)));
+        assert_eq!((of("b", "/quantization_config"), of("b", "/on_disk")), (Some(binary.clone()), None));
+        said.push(config);
+        server.kill();
+        server = Server::start_in(data.path(), &[]);
+    }
+    assert_eq!(said[0], said[1]);
+    for (vectors, names) in [
+        (json!({"": {"size": 4}}), "vectors.\"\".size cannot be changed"),
+        (json!({"b": {"datatype": "float16"}}), "vectors.b.datatype cannot be changed"),
+        (json!({"none": {"on_disk": true}}), "vectors.none: there is no such vector"),
+        (json!({"b": {"hnsw_config": {"m": 1000}}}), "vectors.b.hnsw_config.m is 1000"),
+        (json!({"b": {"hnsw_config": 3}}), "vectors.b.hnsw_config: expected an object"),
+        (
+            json!({"b": {"quantization_config": {"scalar": {"type": "int4"}}}}),
+            "vectors.b: quantization_config",
+        ),
+        (json!({"b": {"on_disk": "yes"}}), "vectors.b.on_disk"),
+        (json!({"b": {"on": true}}), "vectors.b.on: unknown field"),
+        (json!({"b": 1}), "vectors.b: expected an object"),
+        (json!([]), "vectors"),
+        (json!(true), "vectors"),
+    ] {
+        let answer = patch(&server, "/collections/c", json!({"metadata": {"x": 1}, "vectors": vectors}));
+        let error = answer.body["status"]["error"].as_str().unwrap_or_default().to_owned();
+        assert!((400..500).contains(&answer.status) && error.contains(names), "{vectors}: {error}");
+    }
+    assert!(
+        patch(&server, "/collections/c", json!({"hnsw_config": {"m": 1000}}))
+            .err(422)
+            .contains("hnsw_config.m")
+    );
+    assert_eq!(server.get("/collections/c").ok()["config"], said[0], "nothing is half applied");
+}
+
+#[test]
+fn another_graph_is_built_while_the_server_answers() {
+    let server = Server::start();
+    let body =
+        json!({"vectors": {"size": 8, "distance": "Euclid"}, "hnsw_config": {"full_scan_threshold": 100}});
+    server.put("/collections/c", &body).ok();
+    let mut rng = SmallRng::seed_from_u64(5);
+    let points: Vec<Value> = (0..6_000)
+        .map(|id| json!({"id": id, "vector": (0..8).map(|_| rng.random_range(-1.0f32..1.0)).collect::<Vec<_>>()}))
+        .collect();
+    server.put("/collections/c/points", &json!({"points": points})).ok();
+    let settled = || {
+        for _ in 0..3_000 {
+            let info = server.get("/collections/c").ok();
+            if info["status"] == "green" && info["indexed_vectors_count"].as_u64() > Some(4_000) {
+                return;
+            }
+            assert_eq!(
+                server.post("/collections/c/points/query", &json!({"query": 7, "limit": 3})).ok()["points"]
+                    .as_array()
+                    .map(Vec::len),
+                Some(3)
+            );
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        panic!("no graph");
+    };
+    settled();
+    for change in [json!({"hnsw_config": {"m": 32}}), json!({"quantization_config": {"binary": {}}})] {
+        server.send("PATCH", "/collections/c", &[], change.to_string().as_bytes()).ok();
+        assert_eq!(server.get("/collections/c").ok()["status"], "yellow", "{change}");
+        settled();
+    }
+}
+
+#[test]
 fn points_are_written_as_a_list_and_as_columns_read_replaced_and_deleted() {
     let server = Server::start();
     server.create("c", 2, "Dot");

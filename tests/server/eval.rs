@@ -277,10 +277,6 @@ fn templates_that_have_no_place_for_the_text_are_refused_and_nothing_changes() {
     server.put("/collections/d", &json!({"metadata": {"a": 1, "b": 2}})).ok();
     patch("/collections/d", json!({"metadata": {"a": null, "c": 3}})).ok();
     assert_eq!(server.get("/collections/d").ok()["config"]["metadata"], json!({"b": 2, "c": 3}));
-    assert!(
-        patch("/collections/d", json!({"vectors": {"": {"on_disk": true}}})).err(400).contains("vectors")
-    );
-    assert!(patch("/collections/d", json!({"hnsw_config": {"m": 1000}})).err(422).contains("hnsw_config.m"));
     assert!(patch("/collections/d", json!({"meta": {}})).err(400).contains("meta"));
 }
 

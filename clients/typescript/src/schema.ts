@@ -2911,7 +2911,10 @@ export interface components {
         };
         /** @description `PATCH /collections/{c}`. Fields that tune other servers are kept and echoed. */
         UpdateBody: {
-            /** @description `m`, `ef_construct`, `full_scan_threshold`, `max_indexing_threads`; used when the collection is opened next. */
+            /**
+             * @description `m`, `ef_construct`, `full_scan_threshold`, `max_indexing_threads`. Where another `m` or `ef_construct`
+             *     counts for a vector, its graph is built anew in the background (`status` is `yellow` meanwhile).
+             */
             hnsw_config?: Record<string, never> | null;
             /**
              * @description Merged into the collection's metadata, key by key; a null removes its key.
@@ -2925,13 +2928,16 @@ export interface components {
             params?: Record<string, never> | null;
             /** @description As in the creation of a collection; counts for pictures that come from now on. */
             pictures?: Record<string, never> | null;
-            /** @description As in the creation of a collection; takes effect when the server is started next. */
+            /** @description As in the creation of a collection, or `"Disabled"`; the graph is built anew in the background. */
             quantization_config?: Record<string, never> | null;
             /** @description Not supported. */
             sparse_vectors?: Record<string, never> | null;
             /** @description Accepted and echoed. */
             strict_mode_config?: Record<string, never> | null;
-            /** @description Cannot be changed. */
+            /**
+             * @description By name (`""` is the unnamed vector): `hnsw_config` and `quantization_config` as above and below, for this
+             *     vector alone, and `on_disk`, which takes effect when the server is started next.
+             */
             vectors?: Record<string, never> | null;
         };
         /** @description A change that is done. */

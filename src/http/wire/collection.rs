@@ -315,7 +315,7 @@ pub fn describe(config: &CollectionConfig, info: &CollectionInfo) -> Value {
             "hnsw_config": hnsw_out(config.hnsw),
             "optimizer_config": optimizers,
             "wal_config": wal,
-            "quantization_config": tuned("quantization_config", Value::Null),
+            "quantization_config": config.quantization(),
         },
         "payload_schema": schema,
     });

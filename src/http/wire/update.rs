@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::collection::{hnsw, pictures};
+use super::object::Object;
 use crate::error::{Error, Result};
 use crate::types::{CollectionConfig, QuantizationConfig, merge_payload};
 
@@ -18,7 +19,8 @@ pub struct UpdateBody {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
-    /// `m`, `ef_construct`, `full_scan_threshold`, `max_indexing_threads`; used when the collection is opened next.
+    /// `m`, `ef_construct`, `full_scan_threshold`, `max_indexing_threads`. Where another `m` or `ef_construct`
+    /// counts for a vector, its graph is built anew in the background (`status` is `yellow` meanwhile).
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     hnsw_config: Option<Value>,
@@ -26,10 +28,11 @@ pub struct UpdateBody {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pictures: Option<Value>,
-    /// Cannot be changed.
+    /// By name (`""` is the unnamed vector): `hnsw_config` and `quantization_config` as above and below, for this
+    /// vector alone, and `on_disk`, which takes effect when the server is started next.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
-    vectors: Option<Value>,
+    vectors: Option<Map<String, Value>>,
     /// Not supported.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
@@ -42,7 +45,7 @@ pub struct UpdateBody {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     params: Option<Map<String, Value>>,
-    /// As in the creation of a collection; takes effect when the server is started next.
+    /// As in the creation of a collection, or `"Disabled"`; the graph is built anew in the background.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     quantization_config: Option<Value>,
@@ -58,15 +61,9 @@ impl UpdateBody {
     /// # Errors
     /// `InvalidInput` that names the field.
     pub fn check(&self) -> Result<()> {
-        let given = |value: &Option<Value>| {
-            value.as_ref().is_some_and(|v| !v.is_null() && v.as_object().is_none_or(|map| !map.is_empty()))
-        };
-        for (field, value) in [("vectors", &self.vectors), ("sparse_vectors", &self.sparse_vectors)] {
-            if given(value) {
-                return Err(Error::InvalidInput(format!(
-                    "{field} of a collection cannot be changed; leave the field out"
-                )));
-            }
+        let sparse = self.sparse_vectors.as_ref().filter(|value| !value.is_null());
+        if sparse.is_some_and(|value| value.as_object().is_none_or(|map| !map.is_empty())) {
+            return Err(Error::InvalidInput("sparse_vectors are not supported; leave the field out".into()));
         }
         if let Some(value) = &self.quantization_config {
             QuantizationConfig::parse(value)?;
@@ -82,8 +79,12 @@ impl UpdateBody {
         if let Some(more) = &self.metadata {
             merge_payload(&mut config.metadata, more);
         }
+        // First, for what is not said of a vector is that of the collection as it becomes.
         config.hnsw = hnsw(self.hnsw_config, "hnsw_config", config.hnsw)?;
         config.pictures = pictures(self.pictures, config.pictures)?;
+        for (name, value) in self.vectors.unwrap_or_default() {
+            vector(&name, value, config)?;
+        }
         let params = self.params.unwrap_or_default();
         let tuned = [
             ("optimizers_config", self.optimizers_config),
@@ -94,4 +95,37 @@ impl UpdateBody {
         config.tuning.extend(params.into_iter().chain(tuned).filter(|(_, value)| !value.is_null()));
         Ok(())
     }
+}
+
+/// What of one vector's parameters may change.
+fn vector(name: &str, value: Value, config: &mut CollectionConfig) -> Result<()> {
+    let place = if name.is_empty() { "vectors.\"\"".to_owned() } else { format!("vectors.{name}") };
+    if config.signatures.is_some() {
+        return Err(Error::InvalidInput(format!(
+            "{place}: signatures are compared one by one, there is no graph to change; leave the field out"
+        )));
+    }
+    let (of_all, known) = (config.hnsw, config.vectors.keys().cloned().collect::<Vec<_>>());
+    let Some(params) = config.vectors.get_mut(name) else {
+        return Err(Error::InvalidInput(format!(
+            "{place}: there is no such vector, the collection has {known:?}"
+        )));
+    };
+    let mut object = Object::new(value, &place)?;
+    for fixed in ["size", "distance", "datatype", "multivector_config", "model"] {
+        if object.take(fixed).is_some() {
+            return Err(Error::InvalidInput(format!(
+                "{place}.{fixed} cannot be changed; make another collection"
+            )));
+        }
+    }
+    if let Some(value) = object.take("hnsw_config") {
+        let base = params.hnsw.unwrap_or(of_all);
+        params.hnsw = Some(hnsw(Some(value), &object.at("hnsw_config"), base)?);
+    }
+    if let Some(value) = object.take("quantization_config") {
+        params.quantization = QuantizationConfig::parse(&value).map_err(|error| error.at(&place))?;
+    }
+    params.on_disk = object.boolean("on_disk")?.or(params.on_disk);
+    object.finish()
 }
