@@ -1,7 +1,7 @@
 //! A graph as it can be kept outside the process: by slots, without vectors. Taking one back
 //! trusts nothing of it: neighbours that are not there are left out, rows that it does not know
 //! are searched one by one, and one that knows too little or was built for a larger or
-//! smaller `m` is not taken.
+//! smaller `m` is not taken. One of another `ef_construct` is: it was to be built anew, but is as right.
 
 use std::sync::Arc;
 
