@@ -156,7 +156,10 @@ fn another_graph_is_built_while_the_server_answers() {
         panic!("no graph");
     };
     settled();
-    for change in [json!({"hnsw_config": {"m": 32}}), json!({"quantization_config": {"binary": {}}})] {
+    for change in [
+        json!({"hnsw_config": {"m": 32, "ef_construct": 500}}),
+        json!({"quantization_config": {"binary": {}}}),
+    ] {
         server.send("PATCH", "/collections/c", &[], change.to_string().as_bytes()).ok();
         assert_eq!(server.get("/collections/c").ok()["status"], "yellow", "{change}");
         settled();
