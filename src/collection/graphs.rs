@@ -3,9 +3,9 @@
 //! of places in that list. It is a hint: when it is read, a point counts only if its vectors are
 //! still the same, and without the file graphs are built as if there had never been one.
 //!
-//! `"LKGRAPHS" | points u64 | (tag u8, id, crc u32) ... | graphs u32 | (name length u8, name, width
-//! u32, entry u32, nodes u64 | (place u32, layers u8 | (count u16, places u32 ...) ...) ...) ...`,
-//! little-endian. Storage puts a hash around it.
+//! `"LKGRAPH2" | points u64 | (tag u8, id, crc u32) ... | graphs u32 | (name length u8, name, m u32,
+//! ef_construct u32, width u32, entry u32, nodes u64 | (place u32, layers u8 | (count u16, places u32 ...)
+//! ...) ...) ...`, little-endian. Storage puts a hash around it.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::types::{PointId, VectorName};
 
 use super::state::Memory;
 
-const MAGIC: &[u8; 8] = b"LKGRAPHS";
+const MAGIC: &[u8; 8] = b"LKGRAPH2";
 /// Most points of a file.
 const MAX_POINTS: u64 = u32::MAX as u64;
 
@@ -65,7 +65,7 @@ pub(super) fn with_slots(graph: KeptGraph, slot: impl Fn(u32) -> Option<u32>) ->
     let node =
         |(old, layers): (u32, Vec<Vec<u32>>)| Some((slot(old)?, layers.into_iter().map(layer).collect()));
     let entry = slot(graph.entry).unwrap_or(u32::MAX);
-    KeptGraph { width: graph.width, entry, nodes: graph.nodes.into_iter().filter_map(node).collect() }
+    KeptGraph { entry, nodes: graph.nodes.into_iter().filter_map(node).collect(), ..graph }
 }
 
 impl Kept {
@@ -90,7 +90,9 @@ impl Kept {
         for (name, graph) in &self.graphs {
             put(&[u8::try_from(name.len()).unwrap_or(u8::MAX)]);
             put(name.as_bytes());
-            put(&(graph.width as u32).to_le_bytes());
+            for number in [graph.m, graph.ef_construct, graph.width] {
+                put(&u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes());
+            }
             put(&graph.entry.to_le_bytes());
             put(&(graph.nodes.len() as u64).to_le_bytes());
             for (place, layers) in &graph.nodes {
@@ -124,7 +126,9 @@ impl Kept {
         for _ in 0..rest.u32()? {
             let length = rest.u8()?;
             let name = std::str::from_utf8(rest.take(length.into())?).ok()?.to_owned();
-            let (width, entry) = (rest.u32()? as usize, rest.u32()?);
+            let [m, ef_construct, width] =
+                [rest.u32()?, rest.u32()?, rest.u32()?].map(|number| number as usize);
+            let entry = rest.u32()?;
             let count = rest.u64().filter(|count| *count <= MAX_POINTS)?;
             let mut nodes = Vec::new();
             for _ in 0..count {
@@ -137,7 +141,7 @@ impl Kept {
                 }
                 nodes.push((place, layers));
             }
-            graphs.push((name, KeptGraph { width, entry, nodes }));
+            graphs.push((name, KeptGraph { m, ef_construct, width, entry, nodes }));
         }
         rest.0.is_empty().then_some(Self { points, graphs })
     }
@@ -220,8 +224,9 @@ mod tests {
             any::<u128>().prop_map(|bits| PointId::Uuid(uuid::Uuid::from_u128(bits)))
         ];
         let node = (any::<u32>(), vec(vec(any::<u32>(), 0..5), 0..3));
-        let graph = (1..99_usize, any::<u32>(), vec(node, 0..6))
-            .prop_map(|(width, entry, nodes)| KeptGraph { width, entry, nodes });
+        let graph = ([1..99_usize, 1..999, 1..99], any::<u32>(), vec(node, 0..6)).prop_map(
+            |([m, ef_construct, width], entry, nodes)| KeptGraph { m, ef_construct, width, entry, nodes },
+        );
         (vec((id, any::<u32>()), 0..8), vec(("[a-z]{0,4}", graph), 0..3))
             .prop_map(|(points, graphs)| Kept { points, graphs })
     }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use roaring::RoaringBitmap;
 
 use super::originals::{Originals, Stored};
+use super::runs::Runs;
 use crate::distance::{self, Pages};
 
 /// Bytes of vectors in a chunk, roughly: the open chunk is scanned under a lock.
@@ -163,13 +164,19 @@ pub(super) struct Rows {
     size: usize,
     shift: u32,
     chunks: Arc<Vec<Arc<Chunk>>>,
+    runs: Arc<Runs>,
 }
 
 impl Rows {
     /// No rows of vectors with `size` components.
     pub(super) fn new(size: usize) -> Self {
         let fitting = (CHUNK_BYTES / (4 * size.max(1))).max(1).ilog2();
-        Self { size, shift: fitting.clamp(MIN_SHIFT, MAX_SHIFT), chunks: Arc::default() }
+        Self {
+            size,
+            shift: fitting.clamp(MIN_SHIFT, MAX_SHIFT),
+            chunks: Arc::default(),
+            runs: Arc::default(),
+        }
     }
 
     /// Rows of a full chunk.
@@ -217,21 +224,10 @@ impl Rows {
 
     /// The rows before `covered` whose slots are allowed, deleted or not.
     pub(super) fn among(&self, allow: &RoaringBitmap, covered: usize) -> impl Iterator<Item = u32> {
-        let mut number = 0;
-        let mut chunk = self.chunks.first();
-        allow
-            .iter()
-            .map_while(move |slot| {
-                // Both increase, and most chunks hold allowed slots.
-                while chunk.is_some_and(|chunk| chunk.slots().last().is_none_or(|&last| last < slot)) {
-                    number += 1;
-                    chunk = self.chunks.get(number);
-                }
-                let first = number << self.shift;
-                let chunk = chunk.filter(|_| first < covered)?;
-                Some(chunk.find(slot).map(|i| (first + i) as u32)) // rows are numbered by u32
-            })
-            .flatten()
+        self.runs.rows(allow, covered, |row, slot| {
+            let (chunk, _) = self.locate(row);
+            chunk.find(slot).map(|i| row + i as u32) // rows are numbered by u32
+        })
     }
 
     /// The chunks that hold the rows from `covered` on, which is a multiple of a chunk's rows.
@@ -248,6 +244,8 @@ impl Rows {
     /// Appends a chunk; it may be short, never empty.
     pub(super) fn seal(&mut self, chunk: Chunk) {
         debug_assert!(!chunk.is_empty() && chunk.len() <= self.chunk_rows());
+        let row = self.end() as u32; // rows are numbered by u32
+        Arc::make_mut(&mut self.runs).push(row, chunk.slots());
         Arc::make_mut(&mut self.chunks).push(Arc::new(chunk));
     }
 
@@ -303,8 +301,13 @@ impl Rows {
 
     /// This with `later`'s chunks from number `from` on behind it.
     pub(super) fn followed_by(&self, later: &Rows, from: usize) -> Rows {
-        let chunks = self.chunks.iter().chain(&later.chunks[from..]).cloned().collect();
-        Rows { chunks: Arc::new(chunks), ..self.clone() }
+        let mut rows = self.clone();
+        let (chunks, runs) = (Arc::make_mut(&mut rows.chunks), Arc::make_mut(&mut rows.runs));
+        for chunk in &later.chunks[from..] {
+            runs.push((chunks.len() << self.shift) as u32, chunk.slots()); // rows are numbered by u32
+            chunks.push(chunk.clone());
+        }
+        rows
     }
 }
 

@@ -1,15 +1,17 @@
 //! A graph as it can be kept outside the process: by slots, without vectors. Taking one back
 //! trusts nothing of it: neighbours that are not there are left out, rows that it does not know
-//! are searched one by one, and one that knows too little or was built for a larger or
-//! smaller `m` is not taken. One of another `ef_construct` is: it was to be built anew, but is as right.
+//! are searched one by one, and one that knows too little is not taken. One that was built for another `m` or
+//! `ef_construct` than is wanted now answers until it is built anew.
 
 use std::sync::Arc;
 
 use super::graph::Graph;
 use super::measure::Measure;
 use super::quantised::Quantised;
+use super::state::Tuning;
 use super::upper::Node;
 use super::{Index, build, originals};
+use crate::types::HnswParams;
 
 /// Of so many rows in the graph's range at most one may be unknown to it.
 const UNKNOWN_PART: usize = 5;
@@ -19,6 +21,10 @@ const MAX_LAYERS: usize = 16;
 /// A graph, by slots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptGraph {
+    /// `m` that it was built for.
+    pub m: usize,
+    /// `ef_construct` that it was built for.
+    pub ef_construct: usize,
     /// Most neighbours on the lowest layer.
     pub width: usize,
     /// Where a walk starts.
@@ -55,9 +61,9 @@ impl Index {
 
     /// The graph as it is now, without rows that are deleted; `None` where there is none.
     pub fn keep(&self) -> Option<KeptGraph> {
-        let (rows, graph) = {
+        let (rows, graph, HnswParams { m, ef_construct, .. }) = {
             let state = self.shared.state.read();
-            (state.sealed.clone(), state.graph.clone()?)
+            (state.sealed.clone(), state.graph.clone()?, state.built_by.hnsw)
         };
         let slot = |row: u32| {
             let (chunk, place) = rows.locate(row);
@@ -71,7 +77,8 @@ impl Index {
         };
         let nodes: Vec<_> = (0..covered).filter_map(node).collect();
         let highest = nodes.iter().max_by_key(|(_, layers)| layers.len()).map(|(slot, _)| *slot)?;
-        Some(KeptGraph { width: graph.width(), entry: slot(graph.entry()).unwrap_or(highest), nodes })
+        let entry = slot(graph.entry()).unwrap_or(highest);
+        Some(KeptGraph { m, ef_construct, width: graph.width(), entry, nodes })
     }
 
     /// Takes a graph over whose slots are this index's; only while builds are held. Returns
@@ -82,7 +89,9 @@ impl Index {
             let state = self.shared.state.read();
             (state.sealed.clone(), state.graph.is_some(), state.tuning)
         };
-        if has_one || kept.width != Graph::width_for(2 * tuning.m()) {
+        let hnsw = HnswParams { m: kept.m, ef_construct: kept.ef_construct, ..tuning.hnsw };
+        let built_by = Tuning { hnsw, ..tuning };
+        if has_one || kept.width != Graph::width_for(2 * built_by.m()) {
             return false;
         }
         let shift = rows.chunk_rows().ilog2();
@@ -129,7 +138,7 @@ impl Index {
         let mut state = self.shared.state.write();
         let is_wanted = state.graph.is_none();
         if is_wanted {
-            state.put(Some(Arc::new(graph)), tuning);
+            state.put(Some(Arc::new(graph)), built_by);
         }
         is_wanted
     }

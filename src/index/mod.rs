@@ -20,6 +20,7 @@ mod originals;
 mod plan;
 mod quantised;
 mod reach;
+mod runs;
 mod scan;
 mod scan_bytes;
 mod state;

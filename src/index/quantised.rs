@@ -253,7 +253,14 @@ impl Ranker for Query<'_> {
 
     #[inline(always)]
     fn sift(&self, rows: &mut Vec<u32>, worst: f32) {
-        self.sift_to(TRUSTED, rows, worst);
+        let (Some(bits), Some(of_mean)) = (&self.of.bits, self.of_mean) else { return };
+        if self.of.lines.is_empty() {
+            return; // they are ranked by bits
+        }
+        if worst < f32::INFINITY {
+            self.sift_by(bits, of_mean, rows, worst);
+        }
+        rows.iter().for_each(|&row| self.fetch(row));
     }
 }
 
@@ -271,23 +278,11 @@ impl Query<'_> {
         }
     }
 
-    /// As [`Ranker::sift`], for a scan: hardly a row that belongs among the best is left out.
-    pub(super) fn sift_for_scan(&self, rows: &mut Vec<u32>, worst: f32) {
-        self.sift_to(TRUSTED_BY_SCAN, rows, worst);
-    }
-
-    /// Leaves out rows whose ranks are above `worst` even if their estimates are off by so many standard
-    /// deviations, and fetches the others.
-    #[inline(always)]
-    fn sift_to(&self, trusted: f32, rows: &mut Vec<u32>, worst: f32) {
-        let (Some(bits), Some(of_mean)) = (&self.of.bits, self.of_mean) else { return };
-        if self.of.lines.is_empty() {
-            return; // they are ranked by bits
-        }
-        if worst < f32::INFINITY {
-            self.sift_by(bits, of_mean, trusted, rows, worst);
-        }
-        rows.iter().for_each(|&row| self.fetch(row));
+    /// A scan leaves out rows whose rank is estimated by so much above that of the last hit: hardly one that belongs
+    /// among the hits is.
+    pub(super) fn room_of_scan(&self) -> f32 {
+        let error = self.of.bits.as_ref().map_or(0.0, |bits| bits.error(self.squared_norm.sqrt()));
+        self.of.of_product(TRUSTED_BY_SCAN * error)
     }
 
     /// Ranks of rows, given their products.
@@ -315,9 +310,10 @@ impl Query<'_> {
         Asked { lines: &self.lines, step: self.worth / self.of.step, sum: self.offset / 128, of_mean }
     }
 
-    fn sift_by(&self, bits: &Bits, of_mean: f32, trusted: f32, rows: &mut Vec<u32>, worst: f32) {
+    /// Leaves out rows whose ranks are above `worst` even if their estimates are off by as much as is trusted.
+    fn sift_by(&self, bits: &Bits, of_mean: f32, rows: &mut Vec<u32>, worst: f32) {
         let (mut sums, mut products) = ([0i32; AT_ONCE], [0.0f32; AT_ONCE]);
-        let (asked, room) = (self.asked(of_mean), trusted * bits.error(self.squared_norm.sqrt()));
+        let (asked, room) = (self.asked(of_mean), TRUSTED * bits.error(self.squared_norm.sqrt()));
         let (mut from, mut kept) = (0, 0);
         while from < rows.len() {
             let until = (from + AT_ONCE).min(rows.len());

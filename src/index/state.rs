@@ -43,7 +43,7 @@ pub(super) struct State {
     /// As it is wanted now.
     pub(super) tuning: Tuning,
     /// As it was when the graph was begun.
-    built_by: Tuning,
+    pub(super) built_by: Tuning,
     /// Full chunks.
     pub(super) sealed: Rows,
     /// The chunk that grows.

@@ -464,11 +464,25 @@ fn other_parameters_build_the_graph_anew_and_the_old_one_answers_until_then() {
     retune(&VectorParams { hnsw: Some(low_threshold(10_000)), ..config(96, Distance::Euclid) });
     assert!(!index.state().building);
 
+    // One that is taken from disk as well: by its `m` and `ef_construct`, not by what is wanted now.
     let kept = index.keep().unwrap();
-    for (m, is_taken) in [(16, false), (24, true)] {
-        let other = Index::new(&tuned(m, json!(null)), HnswParams::default());
+    assert_eq!((kept.m, kept.ef_construct), (24, HnswParams::default().ef_construct));
+    let same = tuned(24, json!(null));
+    for (m, ef_construct, is_same) in
+        [(24, kept.ef_construct, true), (8, kept.ef_construct, false), (24, 50, false)]
+    {
+        let mut params = same.clone();
+        params.hnsw = Some(HnswParams { m, ef_construct, ..low_threshold(100) });
+        let other = Index::new(&params, HnswParams::default());
         other.hold_builds();
         (0..).zip(&vectors).for_each(|(slot, vector)| other.insert(slot, vector).unwrap());
-        assert_eq!(other.adopt(kept.clone()), is_taken, "{m}");
+        assert!(!other.adopt(KeptGraph { m: 64, ..kept.clone() }), "its width belongs to another `m`");
+        assert!(other.adopt(kept.clone()));
+        assert!(other.state().indexed_vectors > 4_000);
+        other.resume_builds();
+        assert_eq!(other.state().building, !is_same, "{m} {ef_construct}");
+        wait_for_build(&other);
+        let own = other.keep().unwrap();
+        assert_eq!((own.m, own.ef_construct, own.width), (m, ef_construct, 2 * m));
     }
 }
