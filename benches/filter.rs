@@ -28,7 +28,7 @@ const SIZE: usize = 256;
 const QUERIES: usize = 300;
 const K: usize = 10;
 /// Of a thousand points so many are kept.
-const SHARES: [u32; 4] = [500, 100, 10, 1];
+const SHARES: [u32; 5] = [500, 200, 100, 10, 1];
 const INDEXES: [(&str, PayloadFieldType); 8] = [
     ("lot", PayloadFieldType::Integer),
     ("side", PayloadFieldType::Integer),
