@@ -421,6 +421,28 @@ fn a_filter_that_keeps_what_is_far_from_the_query_is_answered_in_full() {
 }
 
 #[test]
+fn a_filter_that_leaves_out_the_querys_side_finds_as_much_as_another() {
+    let (index, vectors) = clustered(20_000, 32);
+    let mut order: Vec<u32> = (0..20_000).collect();
+    order.sort_by(|a, b| vectors[*a as usize][0].total_cmp(&vectors[*b as usize][0]));
+    let (mut right, mut wanted) = (0, 0);
+    for keep in [10_000, 6_000] {
+        let allow: RoaringBitmap = order[..keep].iter().copied().collect();
+        for query in order[18_000..].iter().step_by(40).map(|slot| &vectors[*slot as usize]) {
+            let ask = |mode| {
+                let search = Search { mode, ef: Some(24), allow: Some(&allow), ..Search::new(10) };
+                index.search(query, &search).unwrap()
+            };
+            let (hits, exact) = (ask(Mode::Auto), ask(Mode::Exact));
+            right += hits.iter().filter(|hit| exact.contains(hit)).count();
+            wanted += exact.len();
+        }
+    }
+    let recall = right as f64 / wanted as f64;
+    assert!(recall >= 0.99, "{recall}");
+}
+
+#[test]
 fn other_parameters_build_the_graph_anew_and_the_old_one_answers_until_then() {
     let (index, vectors) = clustered(6_000, 96);
     let tuned = |m: usize, quantization: serde_json::Value| VectorParams {
