@@ -2,7 +2,7 @@
 //! tables in Markdown: recall@10 and time of filters that keep 50 % to 0.1 % (independent of the
 //! vectors, of the query's own region, and of the far one), filters with and without an index, a
 //! start with and without payload indexes, and what deletes and updates leave behind.
-//! `cargo bench --profile dev --bench filter`
+//! `cargo bench --bench filter`
 //!
 //! `POINTS=n` (default 100,000) points of 256 components in 500 clusters, seeded; `PART=filters`,
 //! `start` or `deletes` for one part. A query's time is the best of three, so that p99 tells

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
 use lookalike::embed::{DeviceChoice, ModelConfig, Towers, open_device};
-use lookalike::kernels::Precision;
-use serde_json::json;
+use lookalike::kernels::laps::{self, Part};
+use lookalike::kernels::{Activation, Dense, Isa, Linear, Pool, Precision, Scratch, Then};
+use serde_json::{Value, json};
 
 const SIDE: usize = 224;
 const CONTEXT: usize = 77;
@@ -70,6 +71,79 @@ fn memory() -> f64 {
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }
 
+/// A product by itself, as large as those of the towers: the rate that the kernels of a precision reach.
+struct Alone {
+    linear: Linear,
+    rows: usize,
+    input: Vec<f32>,
+    out: Vec<f32>,
+}
+
+impl Alone {
+    fn new(precision: Precision, rows: usize, inputs: usize, outputs: usize) -> Alone {
+        let numbers =
+            |count: usize| (0..count).map(|at| (at % 251) as f32 / 125.0 - 1.0).collect::<Vec<f32>>();
+        let weight = numbers(inputs * outputs);
+        let linear = Linear::new(Isa::best(), precision, &[Dense { weight: &weight, bias: &[], inputs }]);
+        Alone { linear, rows, input: numbers(rows * inputs), out: vec![0.0; rows * outputs] }
+    }
+
+    /// Operations a second of all threads in products alone.
+    fn rate(&mut self, pool: &Pool, scratch: &mut Scratch, budget: Duration) -> f64 {
+        let then = Then { activation: Activation::None, add: false };
+        let (mut runs, started) = (0.0, Instant::now());
+        laps::start();
+        while runs < 3.0 || started.elapsed() < budget {
+            self.linear.forward(pool, scratch, &self.input, then, &mut self.out);
+            runs += 1.0;
+        }
+        let products = laps::stop()[Part::Products as usize].as_secs_f64() / pool.threads() as f64;
+        let operations = 2.0 * (self.rows * self.linear.inputs() * self.linear.outputs()) as f64;
+        runs * operations / products
+    }
+}
+
+/// Where a batch's time goes, by medians of rounds in turn: seconds of it all and of its parts, and operations a second
+/// of the fastest product by itself.
+fn profile(precision: Precision, budget: Duration, mut run: impl FnMut()) -> Value {
+    const ROUNDS: usize = 5;
+    let pool = Pool::new(0).unwrap();
+    let mut scratch = Scratch::default();
+    let mut alone: Vec<Alone> = [(512, 768, 3072), (512, 3072, 768), (2048, 768, 3072)]
+        .into_iter()
+        .map(|(rows, inputs, outputs)| Alone::new(precision, rows, inputs, outputs))
+        .collect();
+    let (mut rates, mut seconds) = (Vec::new(), Vec::new());
+    let mut parts = [const { Vec::new() }; Part::ALL.len()];
+    let share = budget / (2 * ROUNDS) as u32;
+    run();
+    for _ in 0..ROUNDS {
+        let rate = |alone: &mut Alone| alone.rate(&pool, &mut scratch, share / 3);
+        rates.push(alone.iter_mut().map(rate).fold(0.0, f64::max));
+        let (mut runs, started) = (0.0, Instant::now());
+        laps::start();
+        while runs < 1.0 || started.elapsed() < share {
+            run();
+            runs += 1.0;
+        }
+        let passed = started.elapsed().as_secs_f64();
+        let laps = laps::stop();
+        seconds.push(passed / runs);
+        for (all, lap) in parts.iter_mut().zip(laps) {
+            all.push(lap.as_secs_f64() / pool.threads() as f64 / runs);
+        }
+    }
+    let median = |values: &mut Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    let mut answer = json!({"seconds": median(&mut seconds), "rate": median(&mut rates)});
+    for (part, values) in Part::ALL.iter().zip(&mut parts) {
+        answer[part.name()] = json!(median(values));
+    }
+    answer
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let [folder, precision, device @ ..] = arguments.as_slice() else {
@@ -95,6 +169,15 @@ fn main() {
         if words[0] == "vectors" {
             let vectors = inputs.run(&towers, words[1], 32, words[2].parse().unwrap());
             println!("{}", json!({"vectors": vectors}));
+            continue;
+        }
+        if words[0] == "profile" {
+            let (batch, length) = (words[2].parse().unwrap(), words[3].parse().unwrap());
+            let budget = Duration::from_secs_f64(words[4].parse().unwrap());
+            let run = || {
+                std::hint::black_box(inputs.run(&towers, words[1], batch, length));
+            };
+            println!("{}", profile(precision, budget, run));
             continue;
         }
         let (batch, length) = (words[1].parse().unwrap(), words[2].parse().unwrap());

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::nearest::Near;
+use super::nearest::{Near, Nearest};
 use super::quantised::Quantised;
 use super::reach::{Reach, Stop};
 use super::upper::{Node, Sampled, Upper};
@@ -229,9 +229,9 @@ impl Graph {
         self.present.select(place)
     }
 
-    /// Where a walk for so many hits ends.
-    pub(super) fn stop(&self, hits: usize, ef: usize) -> Stop {
-        self.reach.map_or(Stop::at(ef), |reach| reach.stop(hits, ef))
+    /// How distances grow with their place, where that is known.
+    pub(super) fn reach(&self) -> Option<Reach> {
+        self.reach
     }
 
     /// The rows that it holds.
@@ -275,11 +275,23 @@ impl Graph {
     }
 
     /// The nearest rows that a walk meets until it has gone far enough, best first.
+    pub(super) fn walk_to(&self, stop: Stop, ranker: &impl Ranker) -> Vec<Near> {
+        self.walk_among(stop, ranker, None)
+    }
+
+    /// The same where only some rows are hits; the others lead on, and are among those that are returned.
     ///
     /// Candidates stand in one sorted pool; the best that were not looked around from come next, a few
     /// at a time.
-    pub(super) fn walk_to(&self, stop: Stop, ranker: &impl Ranker) -> Vec<Near> {
+    pub(super) fn walk_among(
+        &self,
+        stop: Stop,
+        ranker: &impl Ranker,
+        is_hit: Option<&dyn Fn(u32) -> bool>,
+    ) -> Vec<Near> {
         let ef = stop.most;
+        let is_hit = is_hit.filter(|_| stop.is_bounded()); // otherwise it makes no difference
+        let mut hits = Nearest::new(if is_hit.is_some() { stop.hits } else { 0 });
         if self.present.is_empty() || ef == 0 {
             return Vec::new();
         }
@@ -290,6 +302,9 @@ impl Graph {
             pool.clear();
             pool.push(Candidate { rank: start.rank, row: start.number, expanded: false });
             visited[start.number as usize / 64] |= 1 << (start.number % 64);
+            if is_hit.is_some_and(|is_hit| is_hit(start.number)) {
+                hits.offer(start);
+            }
             let at_a_time = (ef / KEPT_FOR_ONE).clamp(AT_A_TIME, MOST_AT_A_TIME);
             let mut at = 0;
             let mut bound = f32::INFINITY;
@@ -352,7 +367,22 @@ impl Graph {
                     prefetch(self.lines_of(next.row));
                 }
                 at = merge(pool, coming, ef).min(at + 1);
-                bound = stop.bound(|place| pool.get(place).map(|candidate| candidate.rank));
+                let rank_of = |place: usize| pool.get(place).map(|candidate| candidate.rank);
+                let last = match is_hit {
+                    None => rank_of(stop.hits - 1),
+                    Some(is_hit) => {
+                        for coming in coming.iter() {
+                            if !hits.admits(coming.rank) {
+                                break;
+                            }
+                            if is_hit(coming.row) {
+                                hits.offer(Near { rank: coming.rank, number: coming.row });
+                            }
+                        }
+                        hits.worst().filter(|_| hits.is_full()).map(|last| last.rank)
+                    }
+                };
+                bound = stop.bound(last, rank_of);
                 for next in pool[at..].iter().filter(|candidate| !candidate.expanded).take(at_a_time) {
                     prefetch(self.lines_of(next.row));
                 }

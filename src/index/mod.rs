@@ -26,6 +26,7 @@ mod scan_bytes;
 mod state;
 mod upper;
 mod visit;
+mod walk;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -36,17 +37,15 @@ use roaring::RoaringBitmap;
 use crate::distance::{self, Kernel};
 use crate::error::{Error, Result};
 use crate::types::{Datatype, Distance, HnswParams, VectorParams, check_vector};
-use arena::Rows;
-use graph::{Graph, Ranker};
 pub use kept::KeptGraph;
 use nearest::{Near, Nearest};
 pub use originals::{Originals, Stored};
 use plan::{Plan, Stats, plan};
 use quantised::Quantised;
-use reach::Stop;
 use scan::{Probe, Scored, scan_chunk, scan_chunks};
 use scan_bytes::scan_bytes;
 use state::{State, Tuning, Work};
+use walk::{Walk, walk};
 
 /// Most hits of one search (a page of 10,000 behind an offset of as many, and some to leave
 /// out): what is kept while searching is held in memory.
@@ -271,13 +270,16 @@ impl Index {
         // One moment's view: the open chunk is scanned under the lock (at most 256 kB of
         // vectors), the sealed chunks and the graph are shared.
         let mut nearest = Nearest::new(search.limit);
-        let (probe, rows, graph, stats, among) = {
+        let (probe, rows, graph, stats) = {
             let state = self.shared.state.read();
             let Shared { kernel, distance, .. } = *self.shared;
             let probe = Probe { vector: &query, kernel, distance, moment: state.moment };
             scan_chunk(probe, &state.open, search.allow, &mut nearest);
+            // Among those that are deleted or not allowed the last hit wanted stands farther behind.
+            let answerable = allowed.unwrap_or(state.live).clamp(1, state.live.max(1));
             let stats = Stats {
                 live: state.live,
+                among: search.limit.saturating_mul(state.live + state.dead) / answerable,
                 in_graph: state.graph.as_ref().map_or(0, |graph| graph.nodes()),
                 allowed,
                 by_bits: state
@@ -285,12 +287,10 @@ impl Index {
                     .as_ref()
                     .and_then(|graph| graph.bytes())
                     .is_some_and(Quantised::is_bits_alone),
+                reach: state.graph.as_ref().and_then(|graph| graph.reach()),
                 full_scan_threshold: state.tuning.hnsw.full_scan_threshold,
             };
-            // Among those that are deleted or not allowed the last hit wanted stands farther behind.
-            let answerable = allowed.unwrap_or(state.live).clamp(1, state.live.max(1));
-            let among = search.limit.saturating_mul(state.live + state.dead) / answerable;
-            (probe, state.sealed.clone(), state.graph.clone(), stats, among)
+            (probe, state.sealed.clone(), state.graph.clone(), stats)
         };
         let expected = allowed.unwrap_or(stats.live).min(stats.live);
         let scan_all = |nearest: Nearest| match graph.as_ref().and_then(|graph| Some((graph, graph.bytes()?)))
@@ -306,13 +306,14 @@ impl Index {
             _ => nearest.merge(scan_chunks(probe, rows.chunks(), search.allow, search.limit, expected)),
         };
         let nearest = match (plan(search, &stats), &graph) {
-            (Plan::Walk { ef }, Some(graph)) => {
-                let walked = walk(probe, &rows, graph, search, Effort { ef, among });
-                if walked.may_have_missed(search, expected, among) {
-                    scan_all(nearest)
-                } else {
-                    walked.found.into_iter().for_each(|near| nearest.offer(near));
-                    nearest
+            (Plan::Walk(stop), Some(graph)) => {
+                let effort = Walk { stop, expected, among: stats.among };
+                match walk(probe, &rows, graph, search, effort) {
+                    Some(found) => {
+                        found.into_iter().for_each(|near| nearest.offer(near));
+                        nearest
+                    }
+                    None => scan_all(nearest),
                 }
             }
             _ => scan_all(nearest),
@@ -387,122 +388,6 @@ impl Shared {
         let mut vector = vector.to_vec();
         distance::prepare(&mut vector, self.distance, datatype)?;
         Ok(vector)
-    }
-}
-
-/// Of a filtered walk so many times the hits must be met that the filter lets through.
-const SURE: usize = 2;
-/// And the last hit wanted must be met no later than this many times where it would be if the filter had nothing to do
-/// with the vectors; for few hits, which chance puts anywhere, later. Measured with clusters and a filter that leaves out
-/// the query's side of the space: with 2.5 recall is 1, without it was 0.96 to 0.98.
-const FAR: f32 = 2.5;
-
-/// How far a walk goes.
-#[derive(Debug, Clone, Copy)]
-struct Effort {
-    /// Candidates.
-    ef: usize,
-    /// The hits wanted are among so many rows, deleted ones counted.
-    among: usize,
-}
-
-/// What came of a walk.
-struct Walked {
-    /// The nearest by slot, best first.
-    found: Vec<Near>,
-    /// Rows that the walk met and that may be answered.
-    met: usize,
-    /// Rows that it met before the last hit wanted.
-    before_last: usize,
-}
-
-impl Walked {
-    /// True where it came back short, and where a filter lets little through of what is near: at the far end of what it
-    /// met a walk is not to be relied on. Then nothing is to be left out.
-    fn may_have_missed(&self, search: &Search<'_>, expected: usize, among: usize) -> bool {
-        let wanted = search.limit.min(expected);
-        if search.allow.is_none() {
-            return self.found.len() < wanted || self.met < wanted;
-        }
-        let far = among as f32 * FAR.max(1.0 + 5.0 / (search.limit as f32).sqrt());
-        let is_few = self.found.len() < wanted || self.met < (SURE * search.limit).min(expected);
-        is_few || self.before_last as f32 > far
-    }
-}
-
-/// The nearest of the sealed rows by slot: those in the graph by a walk, the others by a scan.
-fn walk(probe: Probe<'_>, rows: &Rows, graph: &Graph, search: &Search<'_>, effort: Effort) -> Walked {
-    let ef = effort.ef;
-    let slot_if_kept = |row: u32| {
-        let (chunk, i) = rows.locate(row);
-        let slot = chunk.slots()[i];
-        (chunk.is_visible(i, probe.moment) && search.allow.is_none_or(|allow| allow.contains(slot)))
-            .then_some(slot)
-    };
-    let exact = |row: u32| probe.rank(&rows.vector(row));
-    let kept = |near: &Near| slot_if_kept(near.number).is_some();
-    let mut before_last = 0;
-    let (near, met): (Vec<Near>, usize) = match graph.bytes() {
-        Some(bytes) if search.rescore != Rescore::All => {
-            let query = bytes.query(probe.vector);
-            let stop = match search.allow {
-                None => graph.stop(effort.among, ef),
-                Some(_) => Stop::at(ef),
-            };
-            let walked = graph.walk_to(stop, &query);
-            // What lies far behind the last one wanted is not even looked up.
-            let (enough, doubtful) = (least_rescored(search).max(SURE * search.limit), query.doubtful());
-            let mut best: Vec<Near> = Vec::with_capacity(walked.len());
-            for (place, near) in walked.into_iter().enumerate() {
-                if best.len() >= enough && near.rank > best[search.limit - 1].rank + doubtful {
-                    break;
-                }
-                if kept(&near) {
-                    best.push(near);
-                    if best.len() == search.limit {
-                        before_last = place;
-                    }
-                }
-            }
-            let met = best.len();
-            best.truncate(rescored(&best, search, doubtful));
-            best.iter().for_each(|near| rows.prefetch(near.number));
-            (best.into_iter().map(|near| Near { rank: exact(near.number), ..near }).collect(), met)
-        }
-        _ => {
-            let walked = graph.walk(ef, &Exactly { probe, rows }).into_iter().enumerate();
-            let best: Vec<(usize, Near)> = walked.filter(|(_, near)| kept(near)).collect();
-            before_last = best.get(search.limit - 1).map_or(0, |(place, _)| *place);
-            let met = best.len();
-            (best.into_iter().map(|(_, near)| near).collect(), met)
-        }
-    };
-    let loose = graph.loose().iter().map(|&row| Near { rank: exact(row), number: row });
-    let mut nearest = Nearest::new(search.limit);
-    for near in near.into_iter().chain(loose) {
-        if let Some(slot) = slot_if_kept(near.number) {
-            nearest.offer(Near { number: slot, ..near });
-        }
-    }
-    let tail = rows.behind(graph.covered());
-    let expected = tail.len() * rows.chunk_rows();
-    let found = nearest.merge(scan_chunks(probe, tail, search.allow, search.limit, expected)).into_sorted();
-    Walked { found, met, before_last }
-}
-
-/// Ranks rows for a walk where there are no bytes.
-struct Exactly<'a> {
-    probe: Probe<'a>,
-    rows: &'a Rows,
-}
-
-impl Ranker for Exactly<'_> {
-    fn ranks(&self, rows: &[u32], out: &mut [f32]) {
-        rows.iter().zip(out).for_each(|(&row, out)| *out = self.probe.rank(&self.rows.vector(row)));
-    }
-
-    fn fetch(&self, row: u32) {
-        self.rows.prefetch(row);
     }
 }
 

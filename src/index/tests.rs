@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use serde_json::json;
 
+use super::arena::Rows;
 use super::*;
 use crate::types::QuantizationConfig;
 
@@ -445,6 +446,38 @@ fn a_filter_that_leaves_out_the_querys_side_finds_as_much_as_another() {
             wanted += exact.len();
         }
         assert!(right * 100 >= wanted * 99, "{right} of {wanted}, {keep} kept");
+    }
+}
+
+#[test]
+fn a_filter_that_thins_out_clusters_finds_as_much_whether_they_still_hold_the_hits_or_not() {
+    // Of 400 in a cluster a tenth is more than is wanted; of 20 it is not, and the others are strangers.
+    let mut rng = SmallRng::seed_from_u64(13);
+    let mut vectors: Vec<Vec<f32>> = Vec::new();
+    for size in std::iter::repeat_n(400, 25).chain(std::iter::repeat_n(20, 500)) {
+        let centre: Vec<f32> = (0..64).map(|_| rng.random_range(-1.0_f32..1.0)).collect();
+        vectors.extend(
+            (0..size)
+                .map(|_| centre.iter().map(|x| x + rng.random_range(-0.5_f32..0.5)).collect::<Vec<f32>>()),
+        );
+    }
+    let index = Index::new(&config(64, Distance::Cosine), low_threshold(100));
+    (0..).zip(&vectors).for_each(|(slot, vector)| index.insert(slot, vector).unwrap());
+    wait_for_build(&index);
+    for every in [2, 5, 10] {
+        let allow: RoaringBitmap = (0..20_000).step_by(every).collect();
+        for (what, of) in [("large", 0..10_000), ("small", 10_000..20_000)] {
+            let (mut right, mut wanted) = (0, 0);
+            for query in of.step_by(97).map(|slot: usize| &vectors[slot]) {
+                let ask = |mode| {
+                    index.search(query, &Search { mode, allow: Some(&allow), ..Search::new(10) }).unwrap()
+                };
+                let (hits, exact) = (ask(Mode::Auto), ask(Mode::Exact));
+                right += hits.iter().filter(|hit| exact.contains(hit)).count();
+                wanted += exact.len();
+            }
+            assert!(right * 100 >= wanted * 99, "{right} of {wanted}, one of {every} kept, {what} clusters");
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use super::buffer::{Buffer, Cells};
 use super::epilogue::{Epilogue, Finish, Target, Worth};
 use super::float::{PANEL, Product};
 use super::isa::{Isa, Level};
+use super::laps::{self, Part};
 use super::math;
 use super::rows::{Format, RowBuffer, Rows, TILE_ROWS};
 use super::team::{Pool, Team};
@@ -250,6 +251,7 @@ impl Linear {
                 // SAFETY: each thread has its own place.
                 let scratch = unsafe { &mut threads.part(team.rank()..team.rank() + 1)[0] };
                 let line = &mut scratch.extra.as_mut_slice::<f32>()[..self.inputs];
+                laps::turn_to(Part::Rows);
                 self.isa.vectorise(
                     #[inline(always)]
                     || {
@@ -278,6 +280,7 @@ impl Linear {
             let range = at * part..((at + 1) * part).min(rows.count);
             // SAFETY: each thread has its own place.
             let scratch = unsafe { &mut threads.part(team.rank()..team.rank() + 1)[0] };
+            laps::turn_to(Part::Products);
             self.isa.vectorise(
                 #[inline(always)]
                 || self.task(rows, range, panel, false, &finish, scratch),
@@ -288,6 +291,7 @@ impl Linear {
     /// The product of a few prepared rows, by one thread.
     pub(super) fn multiply_block(&self, rows: Rows, finish: Finish, scratch: &mut ThreadScratch) {
         debug_assert!(rows.format == self.format() && rows.width == self.inputs);
+        laps::turn_to(Part::Products);
         self.isa.vectorise(
             #[inline(always)]
             || {
@@ -525,6 +529,7 @@ pub(super) fn prepare(isa: Isa, team: &Team, input: Cells<f32>, rows: Rows) {
 
 /// The same for some rows, by one thread.
 pub(super) fn prepare_block(isa: Isa, range: std::ops::Range<usize>, input: Cells<f32>, rows: Rows) {
+    laps::turn_to(Part::Rows);
     isa.vectorise(
         #[inline(always)]
         || {

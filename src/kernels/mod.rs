@@ -18,6 +18,7 @@ mod encoder;
 mod epilogue;
 mod float;
 mod isa;
+pub mod laps;
 mod linear;
 mod math;
 mod pooling;

@@ -9,6 +9,7 @@ use super::buffer::Cells;
 use super::encoder::{Encoder, Inputs, Layer, Norm, Order, Shape, normalise};
 use super::epilogue::{Finish, Target};
 use super::isa::Isa;
+use super::laps::{self, Part};
 use super::linear::{ThreadScratch, each_tile, prepare, prepare_block};
 use super::rows::{Format, Rows, TILE_ROWS};
 use super::team::Team;
@@ -177,6 +178,7 @@ impl Run<'_> {
     ) {
         let Shape { width, epsilon, .. } = self.encoder.shape;
         let line = &mut scratch.extra.as_mut_slice::<f32>()[..width];
+        laps::turn_to(Part::Rows);
         self.encoder.isa.vectorise(
             #[inline(always)]
             || {
@@ -252,6 +254,7 @@ impl Run<'_> {
         let isa = self.encoder.isa;
         let direct = self.direct();
         team.each(self.lengths.len() * heads.count, |task| {
+            laps::turn_to(Part::Attention);
             let (sequence, head) = (task / heads.count, task % heads.count);
             let (key, length) = (self.firsts[sequence], self.lengths[sequence]);
             let span = match few {

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use super::laps::{self, Part};
 use crate::error::{Error, Result};
 
 /// Most threads of a pool: towers on the CPU gain little beyond, and each has scratch memory of its own.
@@ -57,7 +58,9 @@ impl Pool {
         self.0.broadcast(|context| {
             let (rank, threads) = (context.index(), context.num_threads());
             let team = Team { meeting: &meeting, rank, threads, step: Cell::new(0) };
+            laps::turn_to(Part::Waiting);
             steps(&team);
+            laps::end();
         });
     }
 }
@@ -119,6 +122,7 @@ impl Team<'_> {
                 }
             }
         }
+        laps::turn_to(Part::Waiting);
         self.wait(step);
     }
 
