@@ -144,6 +144,10 @@ mod tests {
         let small = |place: usize| if place <= 5 { place as f32 / 1000.0 } else { 3.0 + place as f32 / 1e4 };
         assert_eq!(planned(10_000, Reach::with(small)), Plan::Scan);
         assert!(matches!(planned(80_000, Reach::with(small)), Plan::Walk(_)));
+        // Many rows have a copy: the first hit is then no measure.
+        let copies = |place: usize| if place == 0 { -7.0 } else { place as f32 / 10.0 };
+        let stats_of_one = stats(Some(50_000), 1, Some(Reach::with(copies)));
+        assert!(matches!(plan(&Search::new(1), &stats_of_one), Plan::Walk(stop) if stop.hits == 1));
         // Exact ranks have other distances.
         let all = Search { rescore: Rescore::All, ..Search::new(10) };
         let stats = stats(Some(50_000), 10, Some(Reach::with(even)));

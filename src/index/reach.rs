@@ -28,6 +28,9 @@ const AT_LEAST: usize = 4;
 /// or 4, on texts that are unlike the rows all three are much alike.
 const AT_MOST: usize = 3;
 
+/// The factor of a filtered walk is that of so many hits at least: the distance of the first few says little where there
+/// are copies.
+const FEW: usize = 8;
 /// A filtered walk gives up where the last hit wanted is not among so many times the candidates that it is to be
 /// expected among.
 const IN_VAIN: usize = 4;
@@ -158,13 +161,13 @@ impl Reach {
     ) -> Stop {
         let most = enough.saturating_mul(AT_MOST).min(most);
         let in_vain = among.saturating_mul(IN_VAIN).max(ef);
-        Stop { enough, most, in_vain, ..self.stop(hits, ef) }
+        Stop { hits, enough, most, in_vain, ..self.stop(hits.max(FEW), ef) }
     }
 
     /// Places within so much of the bound of [`Reach::stop_filtered`] (1.0 is all of it) in a typical query whose last
     /// hit wanted is at the place `among`.
     pub(super) fn places(&self, hits: usize, ef: usize, among: usize, part: f32) -> usize {
-        let wanted = self.log(among) + part * (self.log(ef) - self.log(hits)).max(0.0);
+        let wanted = self.log(among) + part * (self.log(ef) - self.log(hits.max(FEW))).max(0.0);
         let known = self.logs.partition_point(|log| *log < wanted).clamp(1, PLACES - 1);
         let (from, to) = (self.logs[known - 1], self.logs[known]);
         let at = (known - 1) as f32 + (wanted - from) / (to - from).max(f32::MIN_POSITIVE);
