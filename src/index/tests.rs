@@ -470,7 +470,8 @@ fn a_filter_that_thins_out_clusters_finds_as_much_whether_they_still_hold_the_hi
             let (mut right, mut wanted) = (0, 0);
             for query in of.step_by(97).map(|slot: usize| &vectors[slot]) {
                 let ask = |mode| {
-                    index.search(query, &Search { mode, allow: Some(&allow), ..Search::new(10) }).unwrap()
+                    let search = Search { mode, ef: Some(16), allow: Some(&allow), ..Search::new(10) };
+                    index.search(query, &search).unwrap()
                 };
                 let (hits, exact) = (ask(Mode::Auto), ask(Mode::Exact));
                 right += hits.iter().filter(|hit| exact.contains(hit)).count();
